@@ -1,0 +1,162 @@
+//! Distro profiles: how one obtains the headers, compiler and runtime tools that fit a kernel release.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Id, InnerPath};
+use crate::arch::Arch;
+
+/// A distribution, `distros/<id>.yaml`.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DistroProfile {
+    /// Short name, used in `--distro` and in records: `debian`.
+    pub id: Id,
+    /// Name for people.
+    pub name: String,
+    /// Home page.
+    pub homepage: String,
+    /// Package family: which Dockerfile template and which kind of repository index apply.
+    pub family: Family,
+    /// Architectures that images can be built for.
+    pub arches: Vec<Arch>,
+    /// How kernels are recognised and found.
+    pub kernels: KernelRules,
+    /// Releases of the distribution, newest first.
+    pub releases: Vec<Release>,
+    /// Compiler and build tools.
+    pub toolchain: Toolchain,
+    /// Programs that the image needs to load modules.
+    pub runtime: Runtime,
+    /// Facts about nodes that deployment needs.
+    pub node: Node,
+}
+
+/// Package families.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Family {
+    /// Debian's: apt, dpkg.
+    Apt,
+}
+
+impl Family {
+    /// The name of the family's Dockerfile template, `templates/dockerfile/<name>.Dockerfile.tera`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Apt => "apt",
+        }
+    }
+}
+
+/// How a distribution's kernels are recognised and found.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct KernelRules {
+    /// Regular expressions (Rust `regex` syntax), anchored at both ends by kmodforge. Named groups: `flavour` (may be absent),
+    /// `arch` (the distribution's name), `release` (the `version` of the distribution's release, when the kernel's name tells it).
+    pub recognise: Vec<String>,
+    /// Name of the package that holds a release's headers; `{kernel}` is the release: `linux-headers-{kernel}`.
+    pub headers_package: String,
+    /// Regular expression for packages that belong to the kernel's headers among the dependencies; others are left to the toolchain.
+    pub headers_dependencies: String,
+    /// Directory of the headers; `{kernel}` is the release: `/usr/src/linux-headers-{kernel}`.
+    pub directory: String,
+}
+
+/// One release of a distribution.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Release {
+    /// `bookworm`.
+    pub id: Id,
+    /// What `(?P<release>…)` in a kernel's name matches: `12`.
+    #[serde(default)]
+    pub version: Option<String>,
+    /// Base image of toolchain and unpacking stages. Never part of the result.
+    pub base_image: String,
+    /// Package repositories, searched in this order.
+    pub repositories: Vec<Repository>,
+    /// Where packages are found that have left `repositories`.
+    #[serde(default)]
+    pub fallbacks: Vec<Fallback>,
+    /// Compiler for user-space helpers that some builds compile, and for kernels whose headers name none: `gcc`.
+    #[serde(default)]
+    pub default_compiler: Option<String>,
+}
+
+/// A package repository (for apt: an entry of `sources.list`).
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Repository {
+    /// Base URL without a trailing slash, by the distribution's official name: `http://ftp.debian.org/debian`.
+    pub url: String,
+    /// `bookworm-security`.
+    pub suite: String,
+    /// `main`, `contrib`…
+    pub components: Vec<String>,
+    /// Refuse an expired index. Off for frozen mirrors and snapshots.
+    #[serde(default = "yes")]
+    pub check_valid_until: bool,
+}
+
+/// A place that keeps packages which the repositories have dropped.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Fallback {
+    /// Name for `--fallback`: `snapshot`.
+    pub id: Id,
+    /// Repositories as they were; `{timestamp}` in a URL is given by the user: `--fallback snapshot=20260301T000000Z`.
+    pub repositories: Vec<Repository>,
+}
+
+/// Compiler and build tools.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Toolchain {
+    /// Packages that every build needs: `make`, `kmod`.
+    pub packages: Vec<String>,
+    /// How the kernel's compiler is found and chosen.
+    pub compiler: CompilerRule,
+}
+
+/// Which compiler fits a kernel.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CompilerRule {
+    /// Regular expression for compiler packages among the headers' dependencies, with a group `program` for the program to run:
+    /// `^(?P<program>gcc-\d+)(-for-host)?$`.
+    pub from_dependencies: String,
+    /// Package of the native compiler; `{program}` is the program: `{program}`.
+    pub native_package: String,
+    /// Package of a cross compiler; `{program}`, `{triplet}`: `{program}-{triplet}`.
+    pub cross_package: String,
+}
+
+/// Programs that a ModuleLoader image needs, and the packages that hold them.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Runtime {
+    /// Packages to unpack: `kmod`, `busybox-static`, and one of each group of alternative names (`libssl3|libssl3t64`).
+    pub packages: Vec<String>,
+    /// Files to take from them, as shell patterns relative to the root: `usr/bin/kmod`, `usr/lib/*/libkmod.so.*`.
+    pub files: Vec<String>,
+    /// Links to make: from a path in the image to what it points at: `usr/sbin/modprobe: ../bin/kmod`.
+    pub links: std::collections::BTreeMap<InnerPath, String>,
+}
+
+/// Facts about nodes.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Node {
+    /// Where nodes look for firmware.
+    pub firmware_directory: String,
+    /// Whether `/lib/modules` is read-only.
+    #[serde(default)]
+    pub modules_read_only: bool,
+}
+
+fn yes() -> bool {
+    true
+}

@@ -1,0 +1,309 @@
+//! Driver profiles: where a driver's source is, how it is built, which modules and firmware come out.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Id, InnerPath, Sha256Hex, Version};
+use crate::arch::Arch;
+use crate::kernel::KernelVersion;
+
+/// A driver, `drivers/<id>.yaml`.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DriverProfile {
+    /// Short name, used in `--driver` and as the last part of the repository: `v4l2loopback`.
+    pub id: Id,
+    /// Name for people.
+    pub name: String,
+    /// One sentence.
+    pub summary: String,
+    /// Home page.
+    pub homepage: String,
+    /// SPDX expression of the modules: `GPL-2.0-or-later`.
+    pub licence: String,
+    /// Versions, newest first; the first one that supports a kernel is what `--driver NAME` means.
+    pub versions: Vec<DriverVersion>,
+    /// How the source becomes modules.
+    pub build: Build,
+    /// Modules that come out, in load order.
+    pub modules: Vec<Module>,
+    /// `.ko` files that the build leaves and that are not shipped (test modules, probes), by file name.
+    #[serde(default)]
+    pub ignored_modules: Vec<String>,
+    /// Firmware that the modules load.
+    #[serde(default)]
+    pub firmware: FirmwareRules,
+    /// What a kernel must have.
+    #[serde(default)]
+    pub requires: Requirements,
+    /// The driver is part of the kernel from some version on.
+    #[serde(default)]
+    pub in_tree: Option<InTree>,
+    /// Modules of the kernel that must be unloaded first.
+    #[serde(default)]
+    pub remove_first: Vec<String>,
+    /// Modules of the kernel that should be loaded first, though no symbol dependency says so.
+    #[serde(default)]
+    pub load_first: Vec<String>,
+}
+
+/// One version of a driver.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DriverVersion {
+    /// `0.15.3`.
+    pub version: Version,
+    /// Places that hold the same source; the first that answers and whose digest matches is used.
+    pub sources: Vec<Source>,
+    /// Firmware of this version.
+    #[serde(default)]
+    pub firmware: Vec<FirmwareSource>,
+    /// Requirements of this version, beside the driver's.
+    #[serde(default)]
+    pub requires: Requirements,
+    /// Replaces the driver's build for this version.
+    #[serde(default)]
+    pub build: Option<Build>,
+    /// Replaces the driver's modules for this version.
+    #[serde(default)]
+    pub modules: Option<Vec<Module>>,
+}
+
+/// A place that holds a version's source. Exactly one key.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Source {
+    /// A tar archive (`.tar`, `.tar.gz`, `.tar.xz`, `.tar.zst`).
+    Archive(Archive),
+    /// A Debian binary package.
+    Deb(Deb),
+    /// A directory on this machine; for profiles under development.
+    Path(LocalPath),
+}
+
+/// A tar archive.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Archive {
+    /// Where it is; `{version}` is the version.
+    pub url: String,
+    /// Its SHA-256.
+    pub sha256: Sha256Hex,
+    /// Directories to drop from the front of every path.
+    #[serde(default = "one")]
+    pub strip: usize,
+    /// Directory of the source below that.
+    #[serde(default)]
+    pub directory: InnerPath,
+}
+
+/// A Debian binary package that contains source (`*-dkms`, `*-source`).
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Deb {
+    /// Where it is.
+    pub url: String,
+    /// Its SHA-256.
+    pub sha256: Sha256Hex,
+    /// Directory of the source in the package: `usr/src/v4l2loopback-0.15.3`.
+    pub directory: InnerPath,
+}
+
+/// A directory on this machine.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LocalPath {
+    /// The directory; relative to the profile's file.
+    pub directory: String,
+}
+
+/// How source becomes modules. All steps run in the source's directory, without network.
+///
+/// Values may contain `{kernel}` (release), `{kernel_dir}` (build directory), `{kernel_source}` (source directory, where
+/// the two differ), `{source}` (the driver's source), `{cc}`, `{cross}` (prefix of the cross tools, empty when native),
+/// `{arch}` (Kbuild's), `{machine}` (`uname -m`), `{triplet}` (GNU) and `{version}` (the driver's).
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Build {
+    /// Packages that only this driver's build needs, by package family (`apt`).
+    #[serde(default)]
+    pub packages: BTreeMap<String, Vec<String>>,
+    /// The steps, in order.
+    pub steps: Vec<Step>,
+}
+
+/// One step of a build. Exactly one key.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Step {
+    /// `make -C {kernel_dir} M=<directory> … modules`.
+    Kbuild(Kbuild),
+    /// The driver's own Makefile: `make -C <directory> …`.
+    Make(Make),
+    /// A program and its arguments.
+    Run(Run),
+}
+
+/// A build by the kernel's own Makefile.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Kbuild {
+    /// Directory with the `Kbuild` or `Makefile`, below the source.
+    pub directory: InnerPath,
+    /// Variables on the command line.
+    pub variables: BTreeMap<String, String>,
+    /// Directories (below the source) built before, whose `Module.symvers` this one needs.
+    pub symbols_from: Vec<InnerPath>,
+}
+
+/// A build by the driver's own Makefile.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Make {
+    /// Directory with the Makefile, below the source.
+    pub directory: InnerPath,
+    /// Targets; the Makefile's first if none is named.
+    pub targets: Vec<String>,
+    /// Variables on the command line.
+    pub variables: BTreeMap<String, String>,
+}
+
+/// A program to run.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Run {
+    /// Directory to run in, below the source.
+    #[serde(default)]
+    pub directory: InnerPath,
+    /// Program and arguments; no shell looks at them.
+    pub command: Vec<String>,
+    /// Environment variables.
+    #[serde(default)]
+    pub environment: BTreeMap<String, String>,
+}
+
+/// A module that the image ships.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Module {
+    /// Name as the kernel knows it: `nvidia_uvm` and `nvidia-uvm` are the same.
+    pub name: String,
+    /// Where the build leaves it, below the source's directory; default: found by its file name.
+    #[serde(default)]
+    pub file: Option<InnerPath>,
+    /// Directory in the image below the release.
+    #[serde(default = "extra")]
+    pub install: InnerPath,
+    /// Built only with some kernels: absent is no error.
+    #[serde(default)]
+    pub optional: bool,
+    /// Shipped but not loaded on its own.
+    #[serde(default = "yes")]
+    pub load: bool,
+    /// Parameters to load it with.
+    #[serde(default)]
+    pub parameters: BTreeMap<String, String>,
+}
+
+/// What is known about the firmware that modules name.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct FirmwareRules {
+    /// Names (shell patterns) that a module may ask for and that the image need not have.
+    pub optional: Vec<String>,
+}
+
+/// Where firmware comes from.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FirmwareSource {
+    /// Places that hold it; the first that answers and whose digest matches is used.
+    pub sources: Vec<Source>,
+    /// Files to take: from the path in the source's directory (a file or a directory) to the path below `/firmware`.
+    pub files: BTreeMap<InnerPath, InnerPath>,
+    /// SPDX expression or `LicenseRef-…`.
+    pub licence: String,
+}
+
+/// What a kernel must have.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Requirements {
+    /// Range of kernel versions.
+    pub kernel: KernelRange,
+    /// Architectures; all if empty.
+    pub arches: Vec<Arch>,
+    /// Options that must be on, built in or as a module (`CONFIG_VIDEO_DEV`), or off (`!CONFIG_PREEMPT_RT`).
+    pub config: Vec<ConfigRule>,
+}
+
+/// Range of kernel versions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct KernelRange {
+    /// The oldest that works.
+    pub min: Option<KernelVersion>,
+    /// The first that does not work any more.
+    pub below: Option<KernelVersion>,
+}
+
+/// `CONFIG_X`: must be on; `!CONFIG_X`: must be off.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(try_from = "String", into = "String")]
+#[schemars(with = "String")]
+pub struct ConfigRule {
+    /// `CONFIG_VIDEO_DEV`.
+    pub option: String,
+    /// On (`y` or `m`) or off.
+    pub on: bool,
+}
+
+impl TryFrom<String> for ConfigRule {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let option = text.strip_prefix('!').unwrap_or(&text);
+        let name = option.strip_prefix("CONFIG_").unwrap_or_default();
+        if !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') {
+            Ok(Self { option: option.to_owned(), on: !text.starts_with('!') })
+        } else {
+            Err(format!("`{}` is not a kernel option; expected `CONFIG_NAME` or `!CONFIG_NAME`", text.escape_debug()))
+        }
+    }
+}
+
+impl From<ConfigRule> for String {
+    fn from(rule: ConfigRule) -> Self {
+        rule.to_string()
+    }
+}
+
+impl std::fmt::Display for ConfigRule {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}{}", if self.on { "" } else { "!" }, self.option)
+    }
+}
+
+/// The driver became part of the kernel.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct InTree {
+    /// The first kernel version that has it.
+    pub since: KernelVersion,
+    /// Name of the kernel's module.
+    pub module: String,
+}
+
+fn one() -> usize {
+    1
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn extra() -> InnerPath {
+    InnerPath::try_from("extra".to_owned()).unwrap_or_default()
+}

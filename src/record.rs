@@ -1,0 +1,119 @@
+//! `kmodforge-record.json`: what was built from what.
+//!
+//! Holds texts and findings only, so that old records stay readable whatever becomes of the code.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::finding::Finding;
+
+/// Version of the record's format; grows when a field changes its meaning or goes away.
+pub const SCHEMA: u32 = 1;
+
+/// The record of one run.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct Record {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// `kmodforge 0.1.0`.
+    pub tool: String,
+    /// Seconds since 1970 when the run began.
+    pub started: u64,
+    /// How long it took, in seconds.
+    pub seconds: f64,
+    /// The builder: `Docker Engine 20.10.24`.
+    pub builder: String,
+    /// One entry per target of the plan, in the plan's order.
+    pub targets: Vec<TargetRecord>,
+}
+
+/// Names a target for people.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+pub struct TargetLabel {
+    /// `v4l2loopback`.
+    pub driver: String,
+    /// `0.15.3`.
+    pub version: String,
+    /// `debian`.
+    pub distro: String,
+    /// `bookworm`; empty where a distribution has no releases.
+    pub distro_release: String,
+    /// `6.1.0-56-amd64`.
+    pub kernel: String,
+    /// `amd64`.
+    pub arch: String,
+}
+
+impl std::fmt::Display for TargetLabel {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { driver, version, distro, distro_release, kernel, arch } = self;
+        write!(f, "{driver} {version} for {kernel} ({distro} {distro_release}, {arch})")
+    }
+}
+
+/// How a target ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// Built, checked and, if that was asked, published.
+    Built,
+    /// Published before with the same input digest.
+    Published,
+    /// Not possible on this kernel.
+    Unsupported,
+    /// Built, but a check rejected it; nothing was published.
+    Rejected,
+    /// Did not compile, or something else went wrong.
+    Failed,
+    /// Not begun, or broken off, because the run was stopped.
+    Cancelled,
+}
+
+/// What became of one target.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct TargetRecord {
+    /// Which target.
+    pub target: TargetLabel,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Why, in a few words: `built`, `already published`, `kernel has no CONFIG_VIDEO_DEV`.
+    pub why: String,
+    /// The image, with its tag.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
+    /// Digest of the image's manifest for this architecture.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
+    /// Digest of the index that the tag points to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub index_digest: Option<String>,
+    /// Digest of everything that went in.
+    pub input_digest: String,
+    /// The source that was used, and its digest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    /// Packages of the kernel: `linux-headers-6.1.0-56-amd64 6.1.192-1`.
+    pub headers: Vec<String>,
+    /// First line of the compiler's `--version`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub compiler: Option<String>,
+    /// Modules in the image, in load order.
+    pub modules: Vec<String>,
+    /// How many checks were made.
+    pub checks: usize,
+    /// What they found.
+    pub findings: Vec<Finding>,
+    /// Compressed size of the whole image in bytes.
+    pub image_bytes: u64,
+    /// Bytes that had to be uploaded.
+    pub pushed_bytes: u64,
+    /// Seconds spent on the whole target.
+    pub seconds: f64,
+    /// Seconds by phase: `headers`, `compile`, `check`, `assemble`, `publish`.
+    pub phases: BTreeMap<String, f64>,
+    /// Where the full build log is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub log: Option<String>,
+}
