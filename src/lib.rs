@@ -20,5 +20,11 @@ pub mod reference;
 // row: ground
 pub mod env;
 pub mod error;
+// row: template
+#[cfg(test)]
+mod fixture;
+pub mod kernel_selector;
+pub mod render;
+pub mod template;
 // row: builder
 pub mod builder;

@@ -33,6 +33,9 @@ pub struct PublishedKernel {
     pub headers: Vec<Package>,
     /// Compiler packages that the headers depend on (`gcc-12`), in the order in which they are named.
     pub compilers: Vec<String>,
+    /// Whether it comes from a repository beside the release proper (backports): `latest` passes it over.
+    #[serde(default)]
+    pub backport: bool,
     /// Where it was found: `bookworm-security`.
     pub origin: String,
 }
