@@ -9,6 +9,7 @@ pub mod plan;
 // row: profile
 pub mod profile;
 // row: record
+pub mod kmod;
 pub mod record;
 // row: vocabulary
 pub mod arch;
