@@ -4,6 +4,8 @@
 
 // row: pipeline
 pub mod pipeline;
+// row: check
+pub mod check;
 // row: plan
 pub mod plan;
 // row: profile

@@ -19,7 +19,9 @@ pub struct Parameter {
 }
 
 impl ModInfo {
-    pub(super) fn parse(section: &[u8]) -> Self {
+    /// Reads the section.
+    #[must_use]
+    pub fn parse(section: &[u8]) -> Self {
         let mut info = Self::default();
         for entry in section.split(|byte| *byte == 0) {
             let text = String::from_utf8_lossy(entry);
