@@ -4,11 +4,14 @@
 
 // row: pipeline
 pub mod pipeline;
+// row: check
+pub mod check;
 // row: plan
 pub mod plan;
 // row: profile
 pub mod profile;
 // row: record
+pub mod kmod;
 pub mod record;
 // row: vocabulary
 pub mod arch;
