@@ -4,6 +4,10 @@
 
 // row: pipeline
 pub mod pipeline;
+// row: buildkit, registry
+pub mod registry;
+// row: builder, check, image
+pub mod image;
 // row: plan
 pub mod plan;
 // row: profile
