@@ -1,33 +1,35 @@
 //! kmodforge turns a driver and a kernel release into a driver container image that is known to work on that kernel.
 //!
-//! The modules are listed in the order of `docs/design.md`: a module names only modules of lower rows.
+//! The modules stand in the rows of `docs/design.md`: a module names only modules of lower rows, which `tests/layers.rs` checks.
 
-// row: pipeline
+// pipeline
 pub mod pipeline;
-// row: check
+// outside world
+pub mod registry;
+// stages
+pub mod builder;
+pub mod render;
 pub mod check;
-// row: plan
+pub mod image;
+// plan
 pub mod plan;
-// row: profile
+// profile
 pub mod profile;
-// row: record
+// tools
+pub mod template;
 pub mod kmod;
 pub mod record;
-// row: vocabulary
+// vocabulary
 pub mod arch;
 pub mod finding;
 pub mod kernel;
+pub mod kernel_selector;
 pub mod mirror;
 pub mod package;
 pub mod reference;
-// row: ground
+// ground
 pub mod env;
 pub mod error;
-// row: template
+
 #[cfg(test)]
 mod fixture;
-pub mod kernel_selector;
-pub mod render;
-pub mod template;
-// row: builder
-pub mod builder;
