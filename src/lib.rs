@@ -4,10 +4,14 @@
 
 // row: pipeline
 pub mod pipeline;
+// row: registry
+pub mod kernel_index;
 // row: plan
 pub mod plan;
 // row: profile
 pub mod profile;
+// row: template
+pub mod fetch;
 // row: record
 pub mod record;
 // row: vocabulary
