@@ -6,6 +6,7 @@
 pub mod pipeline;
 // outside world
 pub mod registry;
+pub mod kernel_index;
 // stages
 pub mod builder;
 pub mod render;
@@ -17,6 +18,7 @@ pub mod plan;
 pub mod profile;
 // tools
 pub mod template;
+pub mod fetch;
 pub mod kmod;
 pub mod record;
 // vocabulary
