@@ -2,6 +2,11 @@
 //!
 //! The modules stand in the rows of `docs/design.md`: a module names only modules of lower rows, which `tests/layers.rs` checks.
 
+// commands
+pub mod commands;
+// cli, ui
+pub mod cli;
+pub mod ui;
 // pipeline
 pub mod pipeline;
 // outside world
