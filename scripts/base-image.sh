@@ -53,14 +53,17 @@ recipe_key() { { sources_of; machine_apt_options; docker_apt_conf; docker_small_
 is_fresh() { [ -f "$1/index.json" ] && [ -z "$(find "$1/index.json" -mtime "+${KMODFORGE_BASE_DAYS:-30}")" ]; }
 
 bootstrap() { # WORK: leaves WORK/rootfs.tar
-    local work=$1 options=() line
+    local work=$1 options=() merged=() line
+    # Else bookworm merges /usr with a perl program, and keeps perl.
+    [ "$SUITE" != bookworm ] || merged=(--hook-dir=/usr/share/mmdebstrap/hooks/merged-usr --include=usr-is-merged)
     while read -r line; do [ -z "$line" ] || options+=("--aptopt=$line"); done < <(machine_apt_options)
     sources_of >"$work/debian.sources"
     docker_apt_conf >"$work/docker-clean"
     docker_small_conf >"$work/docker-small"
     # shellcheck disable=SC2016  # $1 is for mmdebstrap's shell
     one_line_sources | mmdebstrap --quiet --variant=minbase --mode=root --architectures="$ARCH" \
-        "${options[@]}" --aptopt='Acquire::Languages "none"' \
+        "${merged[@]}" "${options[@]}" --aptopt='Acquire::Languages "none"' \
+        --aptopt='Dir::Cache::pkgcache ""' --aptopt='Dir::Cache::srcpkgcache ""' \
         --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/locale/*' \
         --dpkgopt='path-exclude=/usr/share/info/*' --dpkgopt='path-exclude=/usr/share/lintian/*' \
         --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-include=/usr/share/doc/*/copyright' \
@@ -69,7 +72,7 @@ bootstrap() { # WORK: leaves WORK/rootfs.tar
         --customize-hook="upload $work/docker-small /etc/apt/apt.conf.d/docker-small" \
         --customize-hook='rm -f "$1/etc/apt/sources.list" "$1/etc/dpkg/dpkg.cfg.d/99mmdebstrap" "$1/etc/hostname" "$1/etc/resolv.conf"' \
         --customize-hook='rm -rf "$1"/var/log/* "$1"/var/cache/ldconfig/*' \
-        "$SUITE" "$work/rootfs.tar" - >&2
+        "$SUITE" "$work/rootfs.tar" - >"$work/log" 2>&1
 }
 
 digest_of() { sha256sum "$1" | cut -d' ' -f1; }
@@ -110,7 +113,7 @@ if ! is_fresh "$LAYOUT"; then
     WORK=$(mktemp -d "$TOOLS/base/work.XXXXXX")
     trap 'rm -rf "$WORK"' EXIT
     say "bootstrapping debian:$SUITE, once"
-    bootstrap "$WORK" || die "debian:$SUITE could not be bootstrapped from $MAIN"
+    bootstrap "$WORK" || { tail -20 "$WORK/log" >&2; die "debian:$SUITE could not be bootstrapped from $MAIN"; }
     write_layout "$WORK"
     rm -rf "$LAYOUT"
     mv "$WORK/layout" "$LAYOUT"
