@@ -11,7 +11,7 @@ HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=scripts/lib.sh
 . "$HERE/lib.sh"
 
-readonly READY_SECONDS=60 STOP_SECONDS=20
+readonly READY_SECONDS=60 STOP_SECONDS=3
 # Private ranges, one /24 per Docker Engine; the number is the bridge's, kmf0 = 10.213.0.0/24.
 readonly BRIDGE_PREFIX=kmf BRIDGE_NET=10.213
 
@@ -183,28 +183,35 @@ claim_dir() {
     : >"$DIR/.kmodforge-stack"
 }
 
+# A process id together with its start time is never taken by another process.
+identity() { sed 's/.*) //' "/proc/$1/stat" 2>/dev/null | awk -v pid="$1" '{ print pid ":" $20 }'; }
+
+same_process() { [ "$(identity "${1%:*}")" = "$1" ]; }
+
 # Every process below PID, deepest first: a daemon that has to be killed does not take its children along.
 descendants() {
     local child
     # shellcheck disable=SC2013  # words, not lines
     for child in $(cat /proc/"$1"/task/*/children 2>/dev/null); do
         descendants "$child"
-        echo "$child"
+        identity "$child"
     done
 }
 
-stop_daemon() { # PIDFILE
-    local pid family waited=0
-    pid=$(cat "$1" 2>/dev/null) || return 0
-    alive "$pid" || return 0
-    family=$(descendants "$pid")
+# Asks, waits a little, kills. Docker 20.10 lingers 10 s after it has shut down; nothing of it is kept, so there is no need to wait.
+stop_daemon() { # DIR NAME
+    local pid family process waited=0
+    pid=$(cat "$1/$2.pid" 2>/dev/null) || return 0
+    grep -aqF "$1/" "/proc/$pid/cmdline" 2>/dev/null || return 0
+    family="$(descendants "$pid") $(identity "$pid")"
     kill "$pid" 2>/dev/null || true
     while alive "$pid" && [ $waited -lt $((STOP_SECONDS * 10)) ]; do
         sleep 0.1
         waited=$((waited + 1))
     done
-    # shellcheck disable=SC2086  # a list
-    kill -9 "$pid" $family 2>/dev/null || true
+    for process in $family; do
+        ! same_process "$process" || kill -9 "${process%:*}" 2>/dev/null || true
+    done
 }
 
 stop() { # DIR
@@ -212,7 +219,7 @@ stop() { # DIR
     [ -d "$dir" ] || return 0
     dir=$(cd "$dir" && pwd)
     [ -f "$dir/.kmodforge-stack" ] || die "$dir is no stack of ours"
-    for daemon in buildkitd docker registry; do stop_daemon "$dir/$daemon.pid" & done
+    for daemon in buildkitd docker registry; do stop_daemon "$dir" "$daemon" & done
     wait
     [ ! -s "$dir/bridge" ] || remove_bridge "$(cat "$dir/bridge")"
     rm -rf "$dir" || { sleep 1; rm -rf "$dir"; }
