@@ -8,8 +8,10 @@ pub mod pipeline;
 pub mod plan;
 // row: profile
 pub mod profile;
-// row: record
+// row: template yaml fetch kmod record
 pub mod record;
+pub mod yaml;
+
 // row: vocabulary
 pub mod arch;
 pub mod finding;
