@@ -23,6 +23,7 @@ pub mod plan;
 pub mod profile;
 // tools
 pub mod template;
+pub mod yaml;
 pub mod fetch;
 pub mod kmod;
 pub mod record;
