@@ -10,23 +10,23 @@ pub mod ui;
 // pipeline
 pub mod pipeline;
 // outside world
-pub mod registry;
 pub mod kernel_index;
+pub mod registry;
 // stages
 pub mod builder;
-pub mod render;
 pub mod check;
 pub mod image;
+pub mod render;
 // plan
 pub mod plan;
 // profile
 pub mod profile;
 // tools
-pub mod template;
-pub mod yaml;
 pub mod fetch;
 pub mod kmod;
 pub mod record;
+pub mod template;
+pub mod yaml;
 // vocabulary
 pub mod arch;
 pub mod finding;

@@ -81,10 +81,10 @@ impl<'a> Resolver<'a> {
             next += 1;
             for alternatives in found.stanza.depends.split(',') {
                 let alternatives: Vec<_> = alternatives.split('|').filter_map(Dependency::parse).collect();
-                if let Some(compiler) = alternatives.iter().find(|one| self.rules.names_compiler(one.name))
-                    && !compilers.iter().any(|name| name == compiler.name)
+                if let Some(program) = alternatives.iter().find_map(|one| self.rules.compiler_program(one.name))
+                    && !compilers.iter().any(|name| name == program)
                 {
-                    compilers.push(compiler.name.to_owned());
+                    compilers.push(program.to_owned());
                 }
                 let family: Vec<_> = alternatives.iter().filter(|one| self.rules.is_headers_dependency(one.name)).collect();
                 if family.is_empty() || chosen.iter().any(|found| family.iter().any(|one| one.accepts(found.stanza))) {
@@ -96,7 +96,7 @@ impl<'a> Resolver<'a> {
         }
         let headers_packages = chosen.iter().map(|found| found.package()).collect();
         let (release, flavour, origin) = (release.clone(), flavour.to_owned(), headers.shelf.suite.clone());
-        Ok(PublishedKernel { release, flavour, headers: headers_packages, compilers, origin })
+        Ok(PublishedKernel { release, flavour, headers: headers_packages, compilers, backport: !headers.shelf.automatic, origin })
     }
 
     /// What fulfils a dependency: the version of the package that depends on it, else the oldest that will do, because

@@ -31,18 +31,20 @@ impl Rules {
         let compile = |field: &'static str, pattern: &str| {
             Regex::new(pattern).map_err(|error| IndexError::Pattern { field, pattern: pattern.to_owned(), reason: last_line(&error.to_string()) })
         };
+        // The pattern by itself first, so that a message quotes what the profile says.
+        let anchored = |field, pattern: &str| compile(field, pattern).and_then(|_| compile(field, &format!("^(?:{pattern})$")));
         let kernels = &distro.kernels;
         let compiler = &distro.toolchain.compiler;
         let (before, after) = kernels.headers_package.split_once("{kernel}").unwrap_or((&kernels.headers_package, ""));
-        let recognise = kernels.recognise.iter().map(|pattern| compile("kernels.recognise", &format!("^(?:{pattern})$"))).collect::<Result<_, _>>()?;
+        let recognise = kernels.recognise.iter().map(|pattern| anchored("kernels.recognise", pattern)).collect::<Result<_, _>>()?;
         let templates = [&compiler.native_package, &compiler.cross_package];
         let names = Arch::ALL.iter().flat_map(|arch| templates.map(|template| package_pattern(template, *arch)));
         let essence = (kernels, compiler, &distro.runtime.packages, &release.default_compiler, env!("CARGO_PKG_VERSION"));
         Ok(Self {
             recognise,
             headers: (before.to_owned(), after.to_owned()),
-            dependencies: compile("kernels.headers_dependencies", &kernels.headers_dependencies)?,
-            compilers: compile("toolchain.compiler.from_dependencies", &compiler.from_dependencies)?,
+            dependencies: anchored("kernels.headers_dependencies", &kernels.headers_dependencies)?,
+            compilers: anchored("toolchain.compiler.from_dependencies", &compiler.from_dependencies)?,
             compiler_packages: names.map(|pattern| compile("toolchain.compiler", &pattern)).collect::<Result<_, _>>()?,
             default_compiler: release.default_compiler.clone(),
             runtime: distro.runtime.packages.iter().map(|group| group.split('|').map(|name| name.trim().to_owned()).collect()).collect(),
@@ -63,9 +65,9 @@ impl Rules {
         self.dependencies.is_match(package)
     }
 
-    /// Whether a dependency names the compiler.
-    pub(super) fn names_compiler(&self, package: &str) -> bool {
-        self.compilers.is_match(package)
+    /// The compiler's program, when a dependency names it: `gcc-12` for `linux-compiler-gcc-12-x86`.
+    pub(super) fn compiler_program<'p>(&self, package: &'p str) -> Option<&'p str> {
+        Some(self.compilers.captures(package)?.name("program")?.as_str())
     }
 
     /// Whether a package is a compiler that the profile may ask for.
