@@ -6,16 +6,19 @@
 pub mod pipeline;
 // row: plan
 pub mod plan;
+// row: catalog project
+pub mod catalog;
+pub mod project;
 // row: profile
 pub mod profile;
 // row: template yaml fetch kmod record
 pub mod record;
 pub mod yaml;
-
 // row: vocabulary
 pub mod arch;
 pub mod finding;
 pub mod kernel;
+pub mod kernel_selector;
 pub mod mirror;
 pub mod package;
 pub mod reference;

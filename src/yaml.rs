@@ -10,8 +10,8 @@ use serde::de::DeserializeOwned;
 use serde_saphyr::options::{DuplicateKeyPolicy, MergeKeyPolicy};
 
 use crate::error::Failure;
-pub use tree::{Place, Step, Trail};
 use tree::{Node, TreeError};
+pub use tree::{Place, Step, Trail};
 pub use words::nearest;
 
 /// The largest file that is read, in bytes.

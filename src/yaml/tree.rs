@@ -71,7 +71,10 @@ pub(super) struct Node {
 #[derive(Clone, Debug)]
 pub(super) enum Kind {
     /// Text as it is after unquoting, and whether it had no quotes.
-    Scalar { text: String, plain: bool },
+    Scalar {
+        text: String,
+        plain: bool,
+    },
     List(Vec<Node>),
     Mapping(Vec<(Node, Node)>),
     /// A reference to a node defined elsewhere (`*name`).
@@ -134,9 +137,7 @@ pub(super) fn read(text: &str) -> Result<Node, TreeError> {
         let (event, span) = event.map_err(|error| syntax(text, &error))?;
         let place = place_of(text, &span);
         let complete = match event {
-            Event::Scalar(value, style, ..) => {
-                Some(Node { place, kind: Kind::Scalar { text: value.into_owned(), plain: style == ScalarStyle::Plain } })
-            }
+            Event::Scalar(value, style, ..) => Some(Node { place, kind: Kind::Scalar { text: value.into_owned(), plain: style == ScalarStyle::Plain } }),
             Event::Alias(_) => Some(Node { place, kind: Kind::Alias }),
             Event::SequenceStart(..) => {
                 open.push(Open { place, start: span, kind: OpenKind::List(Vec::new()) });
@@ -247,9 +248,7 @@ pub(super) fn locate(root: &Node, trail: &Trail) -> Place {
     let mut key = None;
     for step in &trail.0 {
         let next = match (step, &node.kind) {
-            (Step::Key(name), Kind::Mapping(entries)) => {
-                entries.iter().find(|(key, _)| key.is_text(name)).map(|(key, value)| (Some(key), value))
-            }
+            (Step::Key(name), Kind::Mapping(entries)) => entries.iter().find(|(key, _)| key.is_text(name)).map(|(key, value)| (Some(key), value)),
             (Step::Index(index), Kind::List(entries)) => entries.get(*index).map(|value| (None, value)),
             _ => None,
         };
