@@ -10,23 +10,26 @@ pub mod ui;
 // pipeline
 pub mod pipeline;
 // outside world
-pub mod kernel_index;
 pub mod registry;
+pub mod kernel_index;
 // stages
 pub mod builder;
+pub mod render;
 pub mod check;
 pub mod image;
-pub mod render;
 // plan
 pub mod plan;
+// catalogue
+pub mod catalog;
+pub mod project;
 // profile
 pub mod profile;
 // tools
+pub mod template;
+pub mod yaml;
 pub mod fetch;
 pub mod kmod;
 pub mod record;
-pub mod template;
-pub mod yaml;
 // vocabulary
 pub mod arch;
 pub mod finding;
