@@ -247,11 +247,10 @@ impl From<FetchError> for Failure {
             FetchError::Client(reason) => Self::new(Exit::Usage, "the HTTP client cannot be set up")
                 .fact("reason", reason)
                 .help("check the proxy variables: http_proxy, https_proxy, no_proxy"),
-            FetchError::Cache { path, problem } => disk(&path, &problem),
             FetchError::Local { .. } => {
                 Self::new(Exit::Failed, error.to_string()).help("correct the driver profile's `path`; a relative one counts from the profile's directory")
             }
-            FetchError::Transfer { problem: Problem::Disk { path, problem }, .. } => disk(&path, &problem),
+            FetchError::Cache { path, problem } | FetchError::Transfer { problem: Problem::Disk { path, problem }, .. } => disk(&path, &problem),
             FetchError::Transfer { place, problem, attempts } => {
                 let mut failure = transfer(&place.asked, &problem);
                 let help = std::mem::take(&mut failure.help);

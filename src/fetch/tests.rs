@@ -234,7 +234,7 @@ async fn an_index_from_before_is_taken_only_when_that_was_asked() {
     let url = format!("{}/InRelease", server.url);
     fetcher(dir.path()).cached(Kind::Package, &url).await.unwrap();
     let mut young = options(dir.path());
-    young.max_age = Duration::from_secs(60);
+    young.max_age = Duration::from_mins(1);
     assert!(Fetcher::new(young).unwrap().cached(Kind::Package, &url).await.unwrap().from_cache);
     assert_eq!(server.asked().len(), 1);
     drop(server);
@@ -250,7 +250,7 @@ async fn a_damaged_copy_of_an_index_is_not_believed() {
     let server = Server::files([("/InRelease", CONTENT.to_vec())]).await;
     let url = format!("{}/InRelease", server.url);
     let mut options = options(dir.path());
-    options.max_age = Duration::from_secs(60);
+    options.max_age = Duration::from_mins(1);
     let client = Fetcher::new(options).unwrap();
     client.cached(Kind::Package, &url).await.unwrap();
     let copy = dir.path().join("http").join(sha256(url.as_bytes()));
