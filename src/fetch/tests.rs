@@ -192,6 +192,21 @@ async fn a_cache_that_cannot_be_written_is_named() {
     );
 }
 
+#[tokio::test]
+async fn what_a_killed_process_left_goes_away_after_a_day() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir(dir.path().join("files")).unwrap();
+    let [old, new, kept] = [".part-old", ".part-new", "kept"].map(|name| dir.path().join("files").join(name));
+    for path in [&old, &new, &kept] {
+        let file = std::fs::File::create(path).unwrap();
+        if path != &new {
+            file.set_modified(UNIX_EPOCH + env::now() - Duration::from_hours(25)).unwrap();
+        }
+    }
+    fetcher(dir.path()).verified(Kind::Source, "ftp//x", &sha256(b"")).await.unwrap_err();
+    assert!(!old.exists() && new.exists() && kept.exists());
+}
+
 #[test]
 fn certificate_authorities_must_be_pem() {
     let dir = tempfile::tempdir().unwrap();
