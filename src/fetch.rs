@@ -10,10 +10,10 @@ mod transfer;
 mod tree;
 mod unpack;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use sha2::{Digest as _, Sha256};
 use tempfile::NamedTempFile;
@@ -23,10 +23,17 @@ pub use self::cached::Fetched;
 pub use self::error::{DiskProblem, FetchError, Place, Problem};
 use self::transfer::{Request, Transfers};
 pub(crate) use self::unpack::decompress;
+use crate::env;
 use crate::mirror::Mirrors;
 
 /// How many transfers run at the same time.
 const TRANSFERS: usize = 8;
+
+/// How the names of unfinished files begin.
+const PART: &str = ".part-";
+
+/// How old an unfinished file is that nobody works on any more.
+const ABANDONED: Duration = Duration::from_hours(24);
 
 /// Which mirror rules apply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,21 +98,24 @@ pub struct Fetcher {
     options: FetchOptions,
     limit: Semaphore,
     turns: Turns,
+    swept: Mutex<HashSet<PathBuf>>,
 }
 
 impl Fetcher {
     /// Sets up the client; nothing is asked or written yet.
     pub fn new(options: FetchOptions) -> Result<Self, FetchError> {
-        let mut builder = reqwest::Client::builder()
-            .user_agent(concat!("kmodforge/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(options.timeouts.connect)
-            .read_timeout(options.timeouts.read);
-        if let Some(path) = &options.extra_ca {
-            builder = builder.tls_certs_merge(read_authorities(path)?);
-        }
-        let client = builder.build().map_err(|error| FetchError::Client(error.to_string()))?;
+        let authorities = options.extra_ca.as_deref().map(read_authorities).transpose()?.unwrap_or_default();
+        let builder = || {
+            reqwest::Client::builder()
+                .user_agent(concat!("kmodforge/", env!("CARGO_PKG_VERSION")))
+                .connect_timeout(options.timeouts.connect)
+                .read_timeout(options.timeouts.read)
+        };
+        // A machine without `ca-certificates` makes the first one fail, though mirrors may well be plain HTTP.
+        let client = builder().tls_certs_merge(authorities.clone()).build().or_else(|_| builder().tls_certs_only(authorities).build());
+        let client = client.map_err(|error| FetchError::Client(error::innermost(&error)))?;
         let transfers = Transfers { client, timeouts: options.timeouts, retries: options.retries };
-        Ok(Self { transfers, options, limit: Semaphore::new(TRANSFERS), turns: Turns::default() })
+        Ok(Self { transfers, options, limit: Semaphore::new(TRANSFERS), turns: Turns::default(), swept: Mutex::default() })
     }
 
     /// Where downloads are kept.
@@ -153,7 +163,10 @@ impl Fetcher {
     fn part(&self, directory: &str) -> Result<NamedTempFile, FetchError> {
         let directory = self.cache_dir().join(directory);
         std::fs::create_dir_all(&directory).map_err(|error| FetchError::cache(&directory, &error))?;
-        tempfile::Builder::new().prefix(".part-").tempfile_in(&directory).map_err(|error| FetchError::cache(&directory, &error))
+        if self.swept.lock().unwrap_or_else(PoisonError::into_inner).insert(directory.clone()) {
+            sweep(&directory);
+        }
+        tempfile::Builder::new().prefix(PART).tempfile_in(&directory).map_err(|error| FetchError::cache(&directory, &error))
     }
 
     /// Writes a small file of the cache as a whole or not at all.
@@ -168,6 +181,19 @@ impl Fetcher {
     /// Waits until nobody else in this process works on `key`.
     pub async fn turn(&self, key: &str) -> Turn {
         self.turns.take(key).await
+    }
+}
+
+/// Removes what a killed process left behind. Best effort: a cache with old files in it works as well.
+fn sweep(directory: &Path) {
+    let age = |entry: &std::fs::DirEntry| {
+        let modified = entry.metadata().ok()?.modified().ok()?.duration_since(UNIX_EPOCH).ok()?;
+        env::now().checked_sub(modified)
+    };
+    for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
+        if entry.file_name().as_encoded_bytes().starts_with(PART.as_bytes()) && age(&entry).is_some_and(|age| age > ABANDONED) {
+            let _ = std::fs::remove_file(entry.path());
+        }
     }
 }
 

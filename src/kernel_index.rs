@@ -61,7 +61,7 @@ pub enum IndexError {
         /// Of which repository.
         repository: RepositoryName,
         /// Why.
-        error: FetchError,
+        error: Box<FetchError>,
     },
     /// A file of the repository cannot be understood.
     #[error("{repository}: `{file}`: {reason}")]
@@ -171,18 +171,7 @@ impl From<IndexError> for Failure {
             IndexError::Missing(repository) => Self::new(Exit::Failed, format!("the repository {repository} does not exist"))
                 .fact("asked for", "`InRelease`, then `Release`")
                 .help("releases that are no longer supported move to an archive: name it in `mirrors`, or in a profile of your own"),
-            IndexError::Fetch { repository, error: FetchError::Transfer { place, problem: Problem::Digest { found, expected }, .. } } => {
-                Self::new(Exit::Failed, format!("the repository {repository} does not fit together"))
-                    .fact("file", place.asked)
-                    .fact("found", format!("sha256:{found}"))
-                    .fact("expected", format!("sha256:{expected} (its Release file)"))
-                    .help("the mirror is being updated: try again in some minutes")
-            }
-            IndexError::Fetch { repository, error } => {
-                let mut failure = Self::from(error);
-                failure.facts.insert(0, ("for".to_owned(), format!("the repository {repository}")));
-                failure
-            }
+            IndexError::Fetch { repository, error } => fetch_failure(&repository, *error),
             IndexError::Damaged { repository, file, reason } => {
                 Self::new(Exit::Failed, format!("`{file}` of the repository {repository} cannot be read: {reason}"))
                     .help("something between here and the repository answers in its place, or the mirror is damaged")
@@ -198,6 +187,19 @@ impl From<IndexError> for Failure {
                 .help("correct `runtime.packages` of the distro profile"),
         }
     }
+}
+
+fn fetch_failure(repository: &RepositoryName, error: FetchError) -> Failure {
+    if let FetchError::Transfer { place, problem: Problem::Digest { found, expected }, .. } = error {
+        return Failure::new(Exit::Failed, format!("the repository {repository} does not fit together"))
+            .fact("file", place.asked)
+            .fact("found", format!("sha256:{found}"))
+            .fact("expected", format!("sha256:{expected} (its Release file)"))
+            .help("the mirror is being updated: try again in some minutes");
+    }
+    let mut failure = Failure::from(error);
+    failure.facts.insert(0, ("for".to_owned(), format!("the repository {repository}")));
+    failure
 }
 
 #[cfg(test)]

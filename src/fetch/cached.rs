@@ -52,12 +52,12 @@ impl Fetcher {
         let _permit = self.limit.acquire().await.ok();
         match (self.transfers.read(&request, &conditions, LIMIT).await, copy) {
             (Ok(Answer::Content(headers, bytes)), _) => {
-                self.write_copy(&name, Copy::new(url, &headers, &bytes), &bytes)?;
+                self.write_copy(&name, &Copy::new(url, &headers, &bytes), &bytes)?;
                 Ok(Fetched { bytes, from_cache: false })
             }
             (Ok(Answer::Unchanged), Some((about, bytes))) => {
                 if !self.options.max_age.is_zero() {
-                    self.write_copy(&name, Copy { asked: env::now().as_secs(), ..about }, &bytes)?;
+                    self.write_copy(&name, &Copy { asked: env::now().as_secs(), ..about }, &bytes)?;
                 }
                 Ok(Fetched { bytes, from_cache: true })
             }
@@ -75,8 +75,8 @@ impl Fetcher {
         (sha256(&bytes) == about.sha256).then_some((about, bytes))
     }
 
-    fn write_copy(&self, name: &str, about: Copy, bytes: &[u8]) -> Result<(), FetchError> {
-        let mut copy = serde_json::to_vec(&about).unwrap_or_default();
+    fn write_copy(&self, name: &str, about: &Copy, bytes: &[u8]) -> Result<(), FetchError> {
+        let mut copy = serde_json::to_vec(about).unwrap_or_default();
         copy.push(b'\n');
         copy.extend_from_slice(bytes);
         self.write("http", name, &copy)

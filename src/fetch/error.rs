@@ -168,7 +168,7 @@ impl Problem {
 
     /// What the HTTP client's error means. `waited` is the time-out that was in force.
     pub(super) fn of(error: &reqwest::Error, waited: Duration) -> Self {
-        let causes: Vec<&dyn Error> = std::iter::successors(Some(error as &dyn Error), |error| cause(*error)).collect();
+        let causes = causes(error);
         if error.is_timeout() {
             return Self::TimedOut(waited);
         }
@@ -193,6 +193,15 @@ fn cause<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'stati
         Some(inner) => Some(inner),
         None => error.source(),
     }
+}
+
+/// What the innermost cause of an error of the HTTP client says.
+pub(super) fn innermost(error: &reqwest::Error) -> String {
+    last_words(&causes(error))
+}
+
+fn causes(error: &reqwest::Error) -> Vec<&(dyn Error + 'static)> {
+    std::iter::successors(Some(error as &dyn Error), |error| cause(*error)).collect()
 }
 
 /// The innermost cause says most.
@@ -247,11 +256,10 @@ impl From<FetchError> for Failure {
             FetchError::Client(reason) => Self::new(Exit::Usage, "the HTTP client cannot be set up")
                 .fact("reason", reason)
                 .help("check the proxy variables: http_proxy, https_proxy, no_proxy"),
-            FetchError::Cache { path, problem } => disk(&path, &problem),
             FetchError::Local { .. } => {
                 Self::new(Exit::Failed, error.to_string()).help("correct the driver profile's `path`; a relative one counts from the profile's directory")
             }
-            FetchError::Transfer { problem: Problem::Disk { path, problem }, .. } => disk(&path, &problem),
+            FetchError::Cache { path, problem } | FetchError::Transfer { problem: Problem::Disk { path, problem }, .. } => disk(&path, &problem),
             FetchError::Transfer { place, problem, attempts } => {
                 let mut failure = transfer(&place.asked, &problem);
                 let help = std::mem::take(&mut failure.help);
@@ -283,9 +291,9 @@ fn transfer(url: &str, problem: &Problem) -> Failure {
         Problem::UnknownHost => failed(format!("nobody answers at `{url}`: {problem}"))
             .help("check the address, the network and the proxy variables; without a way out, use `mirrors`"),
         Problem::TimedOut(_) => failed(format!("`{url}` timed out: {problem}")).help("check the network and the proxy variables, or use a mirror"),
-        Problem::Tls(_) => {
-            failed(format!("`{url}` cannot be fetched: {problem}")).help("for a private certificate authority give its certificate: --ca-file FILE")
-        }
+        Problem::Tls(_) => failed(format!("`{url}` cannot be fetched: {problem}"))
+            .help("for a private certificate authority give its certificate: --ca-file FILE")
+            .help("a machine without the package `ca-certificates` trusts no server"),
         Problem::Truncated { found, expected } => {
             let failure = failed(format!("`{url}` broke off before its end")).fact("found", format!("{found} bytes"));
             let failure = if let Some(expected) = expected { failure.fact("expected", format!("{expected} bytes")) } else { failure };

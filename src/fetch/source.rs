@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use tempfile::NamedTempFile;
 
-use super::tree::{Node, Nodes, Tree};
+use super::tree::{FIRMWARE, Node, Nodes, Tree};
 pub use super::unpack::UnpackError;
 use super::{DiskProblem, FetchError, Fetcher, Kind, unpack};
 use crate::error::{Exit, Failure};
@@ -127,15 +127,8 @@ pub async fn prepare(fetcher: &Fetcher, sources: &[SourceSpec], base: &Path) -> 
         return Ok(prepared);
     }
     let (spool, part) = (fetcher.part("sources")?, fetcher.part("sources")?);
-    let work = {
-        let source = source.clone();
-        move || {
-            let mut tree = read_tree(&source, &file, spool)?;
-            let nodes = tree.below(source.directory())?;
-            finish(&mut tree, &nodes, part)
-        }
-    };
-    let (part, sha256) = blocking(source.place(), work).await?;
+    let owned = source.clone();
+    let (part, sha256) = blocking(move || convert(&owned, &file, spool, part).map_err(|error| owned.unusable(error))).await?;
     let (tar, origin_sha256) = match source.sha256() {
         Some(origin) => (tar_path(fetcher, &key), origin.to_owned()),
         None => (tar_path(fetcher, &sha256), sha256.clone()),
@@ -159,15 +152,14 @@ pub async fn prepare_firmware(fetcher: &Fetcher, firmware: &[FirmwareSpec], base
     if !local && let Some(about) = recall(fetcher, &key) {
         return Ok(Some(PreparedFirmware { tar: tar_path(fetcher, &key), sha256: about.sha256, files: about.files, origins: about.origins }));
     }
-    let mut fetched = Vec::new();
+    let mut found = Vec::new();
     for one in firmware {
         let (source, file) = first_that_answers(fetcher, &one.sources, base).await?;
-        fetched.push((source.clone(), file, one.files.clone(), fetcher.part("sources")?));
+        found.push((source.clone(), file, one.files.clone(), fetcher.part("sources")?));
     }
-    let origins: Vec<_> = fetched.iter().map(|(source, ..)| source.place()).collect();
+    let origins: Vec<_> = found.iter().map(|(source, ..)| source.place()).collect();
     let (spool, part) = (fetcher.part("sources")?, fetcher.part("sources")?);
-    let work = move || collect_firmware(fetched, spool, part);
-    let (part, sha256, files) = blocking(origins.join("`, `"), work).await?;
+    let (part, sha256, files) = blocking(move || collect_firmware(found, spool, part)).await?;
     let tar = tar_path(fetcher, if local { &sha256 } else { &key });
     super::keep(part, &tar)?;
     if !local {
@@ -176,21 +168,30 @@ pub async fn prepare_firmware(fetcher: &Fetcher, firmware: &[FirmwareSpec], base
     Ok(Some(PreparedFirmware { tar, sha256, files, origins }))
 }
 
-type Fetched = (SourceSpec, PathBuf, BTreeMap<String, String>, NamedTempFile);
+/// Takes a source's directory out of what was fetched.
+fn convert(source: &SourceSpec, file: &Path, spool: NamedTempFile, part: NamedTempFile) -> Result<(NamedTempFile, String), UnpackError> {
+    let mut tree = read_tree(source, file, spool)?;
+    let nodes = tree.below(source.directory())?;
+    finish(&mut tree, &nodes, part)
+}
 
-fn collect_firmware(fetched: Vec<Fetched>, spool: NamedTempFile, part: NamedTempFile) -> Result<(NamedTempFile, String, Vec<String>), UnpackError> {
-    let mut all = Tree::new(reopen(&spool)?, spool.path().to_owned());
-    for (source, file, files, spool) in fetched {
-        let mut tree = read_tree(&source, &file, spool)?;
-        for (from, to) in &files {
-            let from = join(source.directory(), from);
-            all.adopt(&mut tree, &from, &join("firmware", to))?;
-        }
+/// A place, what was fetched from it, the files to take, and an empty file to work with.
+type Found = (SourceSpec, PathBuf, BTreeMap<String, String>, NamedTempFile);
+
+fn collect_firmware(found: Vec<Found>, spool: NamedTempFile, part: NamedTempFile) -> Result<(NamedTempFile, String, Vec<String>), SourceError> {
+    let mut all = Tree::new(spool);
+    for (source, file, files, spool) in found {
+        let add = |all: &mut Tree| {
+            let mut tree = read_tree(&source, &file, spool)?;
+            files.iter().try_for_each(|(from, to)| all.adopt(&mut tree, &join(source.directory(), from), &join(FIRMWARE, to)))
+        };
+        add(&mut all).map_err(|error| source.unusable(error))?;
     }
-    let nodes = all.below(".")?;
-    let files = nodes.iter().filter(|(_, node)| **node != Node::Directory).filter_map(|(path, _)| path.strip_prefix("firmware/"));
+    let unusable = |error| SourceError::Unusable { place: FIRMWARE.to_owned(), error };
+    let nodes = all.below(".").map_err(unusable)?;
+    let files = nodes.iter().filter(|(_, node)| **node != Node::Directory).filter_map(|(path, _)| path.strip_prefix(FIRMWARE)?.strip_prefix('/'));
     let files = files.map(str::to_owned).collect();
-    let (part, sha256) = finish(&mut all, &nodes, part)?;
+    let (part, sha256) = finish(&mut all, &nodes, part).map_err(unusable)?;
     Ok((part, sha256, files))
 }
 
@@ -201,6 +202,10 @@ impl SourceSpec {
             Self::Archive { url, .. } | Self::Deb { url, .. } => super::error::without_credentials(url),
             Self::Path { directory } => directory.display().to_string(),
         }
+    }
+
+    fn unusable(&self, error: UnpackError) -> SourceError {
+        SourceError::Unusable { place: self.place(), error }
     }
 
     fn sha256(&self) -> Option<&str> {
@@ -241,18 +246,13 @@ async fn first_that_answers<'a>(fetcher: &Fetcher, sources: &'a [SourceSpec], ba
 }
 
 fn read_tree(source: &SourceSpec, file: &Path, spool: NamedTempFile) -> Result<Tree, UnpackError> {
-    let mut tree = Tree::new(reopen(&spool)?, spool.path().to_owned());
+    let mut tree = Tree::new(spool);
     match source {
         SourceSpec::Archive { strip, .. } => tree.add_tar(unpack::open_archive(file)?, *strip)?,
         SourceSpec::Deb { .. } => tree.add_tar(unpack::open_deb(file)?, 0)?,
         SourceSpec::Path { .. } => tree.add_directory(file)?,
     }
     Ok(tree)
-}
-
-/// A second handle: the first one's owner removes the name, while the bytes stay as long as this one is open.
-fn reopen(file: &NamedTempFile) -> Result<std::fs::File, UnpackError> {
-    file.as_file().try_clone().map_err(|error| UnpackError::write(file.path(), &error))
 }
 
 fn finish(tree: &mut Tree, nodes: &Nodes, mut part: NamedTempFile) -> Result<(NamedTempFile, String), UnpackError> {
@@ -262,9 +262,11 @@ fn finish(tree: &mut Tree, nodes: &Nodes, mut part: NamedTempFile) -> Result<(Na
     Ok((part, sha256))
 }
 
-async fn blocking<T: Send + 'static>(place: String, work: impl FnOnce() -> Result<T, UnpackError> + Send + 'static) -> Result<T, SourceError> {
-    let done = tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(UnpackError::Damaged(error.to_string())));
-    done.map_err(|error| SourceError::Unusable { place, error })
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, SourceError> + Send + 'static) -> Result<T, SourceError> {
+    // The work does not panic, and it is not cancelled.
+    tokio::task::spawn_blocking(work)
+        .await
+        .unwrap_or_else(|error| Err(SourceError::Unusable { place: "source".to_owned(), error: UnpackError::Damaged(error.to_string()) }))
 }
 
 fn join(directory: &str, path: &str) -> String {
@@ -306,7 +308,7 @@ impl From<SourceError> for Failure {
             SourceError::NoPlace(mut refusals) if refusals.len() == 1 => refusals.remove(0).1.into(),
             SourceError::NoPlace(refusals) => {
                 let failure = Self::new(Exit::Failed, format!("none of the {} places of the source could be used", refusals.len()));
-                let failure = refusals.into_iter().fold(failure, |failure, (place, error)| failure.fact("tried", tried(place, error)));
+                let failure = refusals.into_iter().fold(failure, |failure, (place, error)| failure.fact("tried", tried(&place, error)));
                 failure.help("without a way to these places, name a mirror of one: `mirrors` → `sources` in the project file")
             }
             SourceError::Unusable { place, error } => unusable(&place, error),
@@ -317,7 +319,7 @@ impl From<SourceError> for Failure {
 }
 
 /// The place, and below it why it could not be used, with what was found and expected.
-fn tried(place: String, error: FetchError) -> String {
+fn tried(place: &str, error: FetchError) -> String {
     let failure = Failure::from(error);
     let facts = failure.facts.iter().map(|(label, value)| format!("\n  {label:<9} {value}"));
     format!("{place}\n  {}{}", failure.headline, facts.collect::<String>())

@@ -192,6 +192,21 @@ async fn a_cache_that_cannot_be_written_is_named() {
     );
 }
 
+#[tokio::test]
+async fn what_a_killed_process_left_goes_away_after_a_day() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir(dir.path().join("files")).unwrap();
+    let [old, new, kept] = [".part-old", ".part-new", "kept"].map(|name| dir.path().join("files").join(name));
+    for path in [&old, &new, &kept] {
+        let file = std::fs::File::create(path).unwrap();
+        if path != &new {
+            file.set_modified(UNIX_EPOCH + env::now() - Duration::from_hours(25)).unwrap();
+        }
+    }
+    fetcher(dir.path()).verified(Kind::Source, "ftp//x", &sha256(b"")).await.unwrap_err();
+    assert!(!old.exists() && new.exists() && kept.exists());
+}
+
 #[test]
 fn certificate_authorities_must_be_pem() {
     let dir = tempfile::tempdir().unwrap();
@@ -234,7 +249,7 @@ async fn an_index_from_before_is_taken_only_when_that_was_asked() {
     let url = format!("{}/InRelease", server.url);
     fetcher(dir.path()).cached(Kind::Package, &url).await.unwrap();
     let mut young = options(dir.path());
-    young.max_age = Duration::from_secs(60);
+    young.max_age = Duration::from_mins(1);
     assert!(Fetcher::new(young).unwrap().cached(Kind::Package, &url).await.unwrap().from_cache);
     assert_eq!(server.asked().len(), 1);
     drop(server);
@@ -250,7 +265,7 @@ async fn a_damaged_copy_of_an_index_is_not_believed() {
     let server = Server::files([("/InRelease", CONTENT.to_vec())]).await;
     let url = format!("{}/InRelease", server.url);
     let mut options = options(dir.path());
-    options.max_age = Duration::from_secs(60);
+    options.max_age = Duration::from_mins(1);
     let client = Fetcher::new(options).unwrap();
     client.cached(Kind::Package, &url).await.unwrap();
     let copy = dir.path().join("http").join(sha256(url.as_bytes()));

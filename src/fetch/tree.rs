@@ -3,14 +3,18 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufWriter, Read, Seek as _, SeekFrom, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use sha2::{Digest as _, Sha256};
+use tempfile::{NamedTempFile, TempPath};
 
 use super::unpack::UnpackError;
 
 /// Modification time of every file: 2000-01-01. Not 0, which some tools take for "unknown".
 const MTIME: u64 = 946_684_800;
+
+/// Where an image has its firmware.
+pub(super) const FIRMWARE: &str = "firmware";
 
 /// Directories of version control systems; what is in them says nothing about the source.
 const IGNORED: [&str; 3] = [".git", ".hg", ".svn"];
@@ -40,8 +44,9 @@ pub(super) struct Tree {
 
 impl Tree {
     /// A tree of files to add to; `spool` is an empty file.
-    pub(super) fn new(spool: File, path: PathBuf) -> Self {
-        Self { nodes: Nodes::new(), spool: Spool { file: BufWriter::with_capacity(1 << 16, spool), path, end: 0 } }
+    pub(super) fn new(spool: NamedTempFile) -> Self {
+        let (file, path) = spool.into_parts();
+        Self { nodes: Nodes::new(), spool: Spool { file: BufWriter::with_capacity(1 << 16, file), path, end: 0 } }
     }
 
     /// Adds everything that a tar archive holds, without the first `strip` directories of each path.
@@ -158,10 +163,14 @@ impl Tree {
         let nodes = other.at(from)?;
         other.spool.flush()?;
         for (path, node) in nodes {
-            let path = if path.is_empty() { to.to_owned() } else { format!("{to}/{path}") };
+            let path = match (path.as_str(), from.rsplit('/').next()) {
+                ("", Some(name)) if to == FIRMWARE => format!("{to}/{name}"),
+                ("", _) => to.to_owned(),
+                _ => format!("{to}/{path}"),
+            };
             let node = match node {
                 Node::File { offset, size, executable } => {
-                    let spool = other.spool.path.clone();
+                    let spool = other.spool.path.to_path_buf();
                     let mut bytes = other.spool.read(offset, size).map_err(|error| UnpackError::read(&spool, &error))?;
                     self.spool.add(&mut bytes, executable, |error| UnpackError::read(&spool, error))?
                 }
@@ -291,10 +300,10 @@ fn point(path: &str, target: &str) -> Option<String> {
     Some(parts.join("/"))
 }
 
-/// Contents of files, one after the other.
+/// Contents of files, one after the other. The file goes away with it.
 struct Spool {
     file: BufWriter<File>,
-    path: PathBuf,
+    path: TempPath,
     end: u64,
 }
 

@@ -49,22 +49,22 @@ pub(super) async fn read_repository(
             }
         }
     }
-    let extracts = try_join_all(indexes.into_iter().map(|(path, digest)| read_index(fetcher, rules, repository, &name, &release, path, digest))).await?;
+    let found = try_join_all(indexes.into_iter().map(|(path, digest)| read_index(fetcher, rules, repository, &name, &release, path, digest))).await?;
     let mut seen = HashSet::new();
     // Packages for all architectures are in the index of each.
-    let stanzas = extracts.into_iter().flatten().filter(|stanza| seen.insert((stanza.name.clone(), stanza.version.clone(), stanza.arch.clone())));
+    let stanzas = found.into_iter().flatten().filter(|stanza| seen.insert((stanza.name.clone(), stanza.version.clone(), stanza.arch.clone())));
     Ok(Some(Shelf { suite: repository.suite.clone(), url: repository.url.clone(), automatic: !release.not_automatic, stanzas: stanzas.collect() }))
 }
 
 async fn read_release(fetcher: &Fetcher, repository: &Repository, name: &RepositoryName) -> Result<Option<ReleaseFile>, IndexError> {
     for file in ["InRelease", "Release"] {
         let url = format!("{}/dists/{}/{file}", repository.url, repository.suite);
-        let fetched = match fetcher.cached(Kind::Package, &url).await {
-            Ok(fetched) => fetched,
+        let bytes = match fetcher.cached(Kind::Package, &url).await {
+            Ok(index) => index.bytes,
             Err(error) if error.is_missing() => continue,
-            Err(error) => return Err(IndexError::Fetch { repository: name.clone(), error }),
+            Err(error) => return Err(IndexError::Fetch { repository: name.clone(), error: Box::new(error) }),
         };
-        let release = ReleaseFile::parse(&String::from_utf8_lossy(&fetched.bytes));
+        let release = ReleaseFile::parse(&String::from_utf8_lossy(&bytes));
         let release = release.map_err(|reason| IndexError::Damaged { repository: name.clone(), file: file.to_owned(), reason: reason.to_owned() })?;
         if let Some((until, seconds)) = &release.valid_until
             && repository.check_valid_until
@@ -91,11 +91,11 @@ async fn read_index(
     let key = sha256(format!("{suite}/{path}\n{}", rules.digest).as_bytes());
     let _turn = fetcher.turn(&key).await;
     let memory = fetcher.cache_dir().join("index").join(format!("{key}.json"));
-    let remembered = std::fs::read(&memory).ok().and_then(|bytes| serde_json::from_slice::<Extract>(&bytes).ok());
-    if let Some(extract) = remembered.filter(|extract| extract.of == digest) {
+    let before = std::fs::read(&memory).ok().and_then(|bytes| serde_json::from_slice::<Extract>(&bytes).ok());
+    if let Some(extract) = before.filter(|extract| extract.of == digest) {
         return Ok(extract.stanzas);
     }
-    let failed = |error| IndexError::Fetch { repository: name.clone(), error };
+    let failed = |error| IndexError::Fetch { repository: name.clone(), error: Box::new(error) };
     let by_hash = path.rsplit_once('/').filter(|_| release.by_hash).map(|(directory, _)| format!("{suite}/{directory}/by-hash/SHA256/{digest}"));
     let plain = format!("{suite}/{path}");
     let file = match by_hash {

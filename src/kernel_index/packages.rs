@@ -28,7 +28,7 @@ pub(super) fn scan(stream: impl Read, wants: impl Fn(&str) -> bool) -> io::Resul
     loop {
         let start = entry.len();
         let count = reader.read_until(b'\n', &mut entry)?;
-        if count > 0 && entry[start..].trim_ascii().len() > 0 {
+        if count > 0 && !entry[start..].trim_ascii().is_empty() {
             continue;
         }
         if name_of(&entry).is_some_and(&wants) {

@@ -1,6 +1,6 @@
 //! A repository's `InRelease` or `Release` file: which indexes it has, and their digests.
 //!
-//! The OpenPGP signature is not verified yet: what is trusted is the connection, or the mirror. From this file on, every
+//! The `OpenPGP` signature is not verified yet: what is trusted is the connection, or the mirror. From this file on, every
 //! index and every package is verified by its SHA-256.
 
 use std::collections::HashMap;

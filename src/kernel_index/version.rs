@@ -25,20 +25,21 @@ fn number(digits: &str) -> (usize, &str) {
 /// Alternates between texts without digits and numbers.
 fn compare_part(mut left: &str, mut right: &str) -> Ordering {
     loop {
-        let (left_text, left_rest) = left.split_at(left.find(|c: char| c.is_ascii_digit()).unwrap_or(left.len()));
-        let (right_text, right_rest) = right.split_at(right.find(|c: char| c.is_ascii_digit()).unwrap_or(right.len()));
-        let order = compare_text(left_text, right_text);
-        if order.is_ne() {
+        let (words, words_rest) = split_before(left, |c| c.is_ascii_digit());
+        let (other_words, other_words_rest) = split_before(right, |c| c.is_ascii_digit());
+        let (digits, rest) = split_before(words_rest, |c| !c.is_ascii_digit());
+        let (other_digits, other_rest) = split_before(other_words_rest, |c| !c.is_ascii_digit());
+        let order = compare_text(words, other_words).then_with(|| number(digits).cmp(&number(other_digits)));
+        if order.is_ne() || rest.is_empty() && other_rest.is_empty() {
             return order;
         }
-        let (left_number, left_next) = left_rest.split_at(left_rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(left_rest.len()));
-        let (right_number, right_next) = right_rest.split_at(right_rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(right_rest.len()));
-        let order = number(left_number).cmp(&number(right_number));
-        if order.is_ne() || left_next.is_empty() && right_next.is_empty() {
-            return order;
-        }
-        (left, right) = (left_next, right_next);
+        (left, right) = (rest, other_rest);
     }
+}
+
+/// What comes before the first character of a kind, and the rest.
+fn split_before(text: &str, is_next: impl Fn(char) -> bool) -> (&str, &str) {
+    text.split_at(text.find(is_next).unwrap_or(text.len()))
 }
 
 fn compare_text(left: &str, right: &str) -> Ordering {
