@@ -2,6 +2,8 @@
 //!
 //! The modules are listed in the order of `docs/design.md`: a module names only modules of lower rows.
 
+// row: commands
+pub mod commands;
 // row: pipeline
 pub mod pipeline;
 // row: plan
