@@ -8,6 +8,7 @@ use crate::ui::Ui;
 
 pub mod completions;
 pub mod man;
+pub mod profile;
 
 /// Does what the command line asks for.
 ///

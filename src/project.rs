@@ -106,6 +106,7 @@ impl FromStr for DriverSelector {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let (driver, version) = match text.split_once('@') {
+            Some((_, "")) => return Err(format!("`{}` ends where the version should be; expected `NAME` or `NAME@VERSION`", text.escape_debug())),
             Some((driver, version)) => (driver, Some(version.parse()?)),
             None => (text, None),
         };

@@ -77,8 +77,13 @@ pub enum Mistake {
     #[error("missing key `{0}`")]
     MissingKey(String),
     /// A mapping has a key twice.
-    #[error("`{0}` is given twice")]
-    DuplicateKey(String),
+    #[error("`{key}` is given twice")]
+    DuplicateKey {
+        /// The key.
+        key: String,
+        /// The line of the first one.
+        first: usize,
+    },
     /// A mapping that chooses between kinds has more than one key.
     #[error("`{0}` cannot stand beside another key")]
     SecondKind(String),
@@ -92,9 +97,17 @@ pub enum Mistake {
         /// What it is.
         found: String,
     },
+    /// A word that chooses a kind and lacks the kind's mapping.
+    #[error("`{0}` must be followed by a mapping")]
+    BareKind(String),
     /// The type's own words about a value.
-    #[error("{}", .0.split_once("; ").map_or(.0.as_str(), |(headline, _)| headline))]
-    Refused(String),
+    #[error("{headline}")]
+    Refused {
+        /// What is wrong.
+        headline: String,
+        /// What was expected instead, or why.
+        label: String,
+    },
 }
 
 /// A mistake and where it is.
@@ -150,6 +163,12 @@ impl Source {
     #[must_use]
     pub fn spot(&self, trail: &Trail) -> Spot {
         self.at(tree::locate(&self.root, trail))
+    }
+
+    /// The spot of the key at the end of a trail.
+    #[must_use]
+    pub fn key_spot(&self, trail: &Trail) -> Spot {
+        tree::locate_key(&self.root, trail).map_or_else(|| self.spot(trail), |place| self.at(place))
     }
 
     /// Whether the document is a mapping with this key.

@@ -36,7 +36,7 @@ pub enum Problem {
         value: String,
     },
     /// A text does not follow the grammar of what it stands for.
-    #[error("`{value}` is not {what}")]
+    #[error("{} is not {what}", if value.is_empty() { "an empty text".to_owned() } else { format!("`{value}`") })]
     Malformed {
         /// `a package name`…
         what: &'static str,
@@ -171,6 +171,10 @@ impl Checker<'_> {
         ProfileError::Problem { spot: Box::new(self.0.spot(trail)), problem: problem.into() }
     }
 
+    pub(super) fn fail_key(&self, trail: &Trail, problem: impl Into<Problem>) -> ProfileError {
+        ProfileError::Problem { spot: Box::new(self.0.key_spot(trail)), problem: problem.into() }
+    }
+
     /// At least one entry.
     pub(super) fn some<T>(&self, trail: &Trail, what: &'static str, entries: &[T]) -> Result<(), ProfileError> {
         if entries.is_empty() { Err(self.fail(trail, Problem::Empty(what))) } else { Ok(()) }
@@ -208,6 +212,17 @@ impl Checker<'_> {
         if holds(value) { Ok(()) } else { Err(self.fail(trail, Problem::malformed(what, value, expected))) }
     }
 
+    /// A key of some grammar.
+    pub(super) fn key(
+        &self,
+        trail: &Trail,
+        key: &str,
+        (what, expected): (&'static str, &'static str),
+        holds: impl Fn(&str) -> bool,
+    ) -> Result<(), ProfileError> {
+        if holds(key) { Ok(()) } else { Err(self.fail_key(&trail.then(key), Problem::malformed(what, key, expected))) }
+    }
+
     /// A web address.
     pub(super) fn url(&self, trail: &Trail, value: &str) -> Result<(), ProfileError> {
         let grammar = ("a URL", "`http://…` or `https://…` without spaces");
@@ -240,12 +255,11 @@ impl Checker<'_> {
         placeholders: &[&'static str],
     ) -> Result<(), ProfileError> {
         for (name, value) in variables {
-            let trail = trail.then(name.as_str());
             let grammar = ("the name of a variable", "letters, digits, `_`, `-` and `.`");
-            self.form(&trail, name, grammar, |name| {
+            self.key(trail, name, grammar, |name| {
                 name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b))
             })?;
-            self.text(&trail, value, placeholders)?;
+            self.text(&trail.then(name.as_str()), value, placeholders)?;
         }
         Ok(())
     }

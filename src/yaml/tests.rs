@@ -96,7 +96,7 @@ fn values_of_a_wrong_type_say_what_was_found_and_what_must_be_there() {
         ("name: a\ntools: [a]", "`tools` must be a mapping @2:8+3 found a list"),
         ("name: a\nsteps: cut", "`steps` must be a list @2:8+3 found text"),
         ("name: a\nsteps:\n  - cut: soup", "`cut` must be a mapping @3:10+4 found text"),
-        ("name: a\nsteps:\n  - cut\ncount: 1", "what `cut` stands for must be a mapping @3:5+3 found nothing after it"),
+        ("name: a\nsteps:\n  - cut\ncount: 1", "`cut` must be followed by a mapping @3:5+3 found nothing after it"),
         ("name: a\nsteps:\n  - [cut]", "the entry must be a word or a mapping with one key @3:5+5 found a list"),
         ("just text", "the document must be a mapping @1:1+9 found text"),
     ] {
@@ -109,7 +109,7 @@ fn keys_are_exact() {
     for (text, expected) in [
         ("count: 1", "missing key `name` @1:1+5 `name` is required here"),
         ("name: a\nsteps:\n  - cut:\n      {}", "missing key `what` @3:5+3 `what` is required here"),
-        ("name: a\nname: b", "`name` is given twice @2:1+4 the second one is here"),
+        ("name: a\nname: b", "`name` is given twice @2:1+4 already given in line 1"),
         ("name: a\nsteps:\n  - cutt: {what: x}", "unknown key `cutt` @3:5+4 expected `cut` or `wait`"),
         ("name: a\nsteps:\n  - cut: {what: x}\n    wait: {what: y}", "`wait` cannot stand beside another key @4:5+4 expected exactly one key here"),
         ("name: a\ntools: {<<: {a: b}}", "`<<` is not supported @2:9+2 write the keys out"),

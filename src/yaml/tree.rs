@@ -100,6 +100,12 @@ impl Node {
         matches!(&self.kind, Kind::Scalar { text, .. } if text == expected)
     }
 
+    /// Where a mapping has a key first.
+    pub(super) fn line_of_key(&self, expected: &str) -> Option<usize> {
+        let Kind::Mapping(entries) = &self.kind else { return None };
+        entries.iter().find(|(key, _)| key.is_text(expected)).map(|(key, _)| key.place.line)
+    }
+
     fn is_inline(&self) -> bool {
         match &self.kind {
             Kind::Scalar { text, .. } => !text.is_empty() && self.place.width > 0,
@@ -241,9 +247,22 @@ fn tab_in_indentation(line: &str) -> Option<usize> {
     line.chars().take_while(|c| c.is_whitespace()).position(|c| c == '\t').map(|index| index + 1)
 }
 
+/// The key at the end of a trail.
+pub(super) fn locate_key(root: &Node, trail: &Trail) -> Option<Place> {
+    follow(root, trail).0.map(|key| key.place)
+}
+
 /// The token that a mistake at the end of a trail is about: a value that is one token, otherwise its key; of a list's entry
 /// that is no single token, its first. A trail that leaves the tree ends where it left.
 pub(super) fn locate(root: &Node, trail: &Trail) -> Place {
+    match follow(root, trail) {
+        (Some(key), node) if !node.is_inline() => key.place,
+        (_, node) => node.place,
+    }
+}
+
+/// The node at the end of a trail and its key.
+fn follow<'a>(root: &'a Node, trail: &Trail) -> (Option<&'a Node>, &'a Node) {
     let mut node = root;
     let mut key = None;
     for step in &trail.0 {
@@ -257,10 +276,7 @@ pub(super) fn locate(root: &Node, trail: &Trail) -> Place {
             None => break,
         }
     }
-    match key {
-        Some(key) if !node.is_inline() => key.place,
-        _ => node.place,
-    }
+    (key, node)
 }
 
 /// Every node whose token starts at a place, outer ones first.
@@ -269,6 +285,19 @@ pub(super) fn find(root: &Node, line: usize, column: usize) -> Vec<Found<'_>> {
     visit(root, None, &mut |node, key, is_key| {
         if (node.place.line, node.place.column) == (line, column) {
             found.push(Found { node, key, is_key });
+        }
+    });
+    found
+}
+
+/// The mapping with a key at a place, and the key whose value the mapping is.
+pub(super) fn mapping_of_key(root: &Node, line: usize, column: usize) -> Option<Found<'_>> {
+    let mut found = None;
+    visit(root, None, &mut |node, key, is_key| {
+        if let Kind::Mapping(entries) = &node.kind
+            && entries.iter().any(|(key, _)| (key.place.line, key.place.column) == (line, column))
+        {
+            found = Some(Found { node, key, is_key });
         }
     });
     found

@@ -23,11 +23,16 @@ pub(super) fn explain(root: &Node, error: &Error) -> (Mistake, Place) {
             (if is_key { Mistake::UnknownKey { key: value, expected } } else { Mistake::UnknownValue { value, expected } }, place)
         }
         Error::SerdeMissingField { field, .. } => {
-            let place = outer.map_or(place, |found| found.key.unwrap_or(found.node).place);
+            let mapping = outer.filter(|found| !found.is_key).or_else(|| tree::mapping_of_key(root, line, column));
+            let place = mapping.map_or(place, |found| found.key.unwrap_or(found.node).place);
             (Mistake::MissingKey((*field).to_owned()), place)
         }
-        Error::DuplicateMappingKey { key, .. } => (Mistake::DuplicateKey(key.clone().unwrap_or_default()), place),
-        Error::MergeKeyNotAllowed { .. } => (Mistake::Refused("`<<` is not supported; write the keys out".into()), place),
+        Error::DuplicateMappingKey { key, .. } => {
+            let key = key.clone().unwrap_or_default();
+            let first = tree::mapping_of_key(root, line, column).and_then(|mapping| mapping.node.line_of_key(&key)).unwrap_or(line);
+            (Mistake::DuplicateKey { key, first }, place)
+        }
+        Error::MergeKeyNotAllowed { .. } => (refused("`<<` is not supported; write the keys out"), place),
         Error::ExpectedMappingEndAfterEnumVariantValue { .. } => (Mistake::SecondKind(text_of(inner)), place),
         Error::ExpectedStringKeyForExternallyTaggedEnum { .. } | Error::ExternallyTaggedEnumExpectedScalarOrMapping { .. } => {
             wrong_type(root, (line, column), outer, "a word or a mapping with one key")
@@ -37,11 +42,23 @@ pub(super) fn explain(root: &Node, error: &Error) -> (Mistake, Place) {
         Error::NullIntoString { .. } => wrong_type(root, (line, column), outer, "text"),
         Error::InvalidBooleanStrict { .. } => wrong_type(root, (line, column), outer, "`true` or `false`"),
         Error::InvalidScalar { .. } => wrong_type(root, (line, column), outer, "a number"),
-        Error::Message { msg, .. } => (Mistake::Refused(msg.clone()), place),
+        Error::Message { msg, .. } => (refused(msg), place),
         Error::Budget { .. } | Error::AliasReplayLimitExceeded { .. } | Error::AliasReplayStackDepthExceeded { .. } => (Mistake::TooLarge, place),
         Error::AliasError { error, .. } => explain(root, error),
-        other => (Mistake::Refused(other.to_string()), place),
+        other => (refused(&other.to_string()), place),
     }
+}
+
+/// Types put what they expect behind `; `, or what is wrong behind `… is not …: `.
+fn refused(message: &str) -> Mistake {
+    let reason = || {
+        let (_, rest) = message.split_once(" is not ")?;
+        let reason = rest.split_once(": ")?.1;
+        Some((message[..message.len() - reason.len() - 2].to_owned(), reason.to_owned()))
+    };
+    let parts = message.split_once("; ").map(|(headline, label)| (headline.to_owned(), label.to_owned())).or_else(reason);
+    let (headline, label) = parts.unwrap_or_else(|| (message.to_owned(), "refused here".into()));
+    Mistake::Refused { headline, label }
 }
 
 fn number(value: u64) -> usize {
@@ -74,8 +91,10 @@ fn wrong_type(root: &Node, (line, column): (usize, usize), outer: Option<Found<'
     let Some(found) = outer.or(word) else {
         return (Mistake::WrongType { subject: "the value".into(), expected, found: "nothing".into() }, Place { line, column, width: 1 });
     };
+    if let (Some(word), Kind::Scalar { text, .. }) = (word, &found.node.kind) {
+        return (Mistake::BareKind(text.clone()), word.node.place);
+    }
     let subject = match (found.key.map(|key| &key.kind), &found.node.kind) {
-        (_, Kind::Scalar { text, .. }) if word.is_some() => format!("what `{text}` stands for"),
         (Some(Kind::Scalar { text, .. }), _) => format!("`{text}`"),
         _ if std::ptr::eq(found.node, root) => "the document".into(),
         _ => "the entry".into(),
@@ -84,7 +103,7 @@ fn wrong_type(root: &Node, (line, column): (usize, usize), outer: Option<Found<'
         Some(key) if found.node.place.width == 0 => key.place,
         _ => found.node.place,
     };
-    (Mistake::WrongType { subject, expected, found: if word.is_some() { "nothing after it".into() } else { found.node.describe() } }, place)
+    (Mistake::WrongType { subject, expected, found: found.node.describe() }, place)
 }
 
 /// The words under the token.
@@ -98,10 +117,11 @@ pub(super) fn label(mistake: &Mistake) -> String {
         Mistake::Syntax(_) => "the reader stopped here".into(),
         Mistake::UnknownKey { expected, .. } | Mistake::UnknownValue { expected, .. } => one_of(expected),
         Mistake::MissingKey(key) => format!("`{key}` is required here"),
-        Mistake::DuplicateKey(_) => "the second one is here".into(),
+        Mistake::DuplicateKey { first, .. } => format!("already given in line {first}"),
         Mistake::SecondKind(_) => "expected exactly one key here".into(),
         Mistake::WrongType { found, .. } => format!("found {found}"),
-        Mistake::Refused(message) => message.split_once("; ").map_or("refused here", |(_, label)| label).to_owned(),
+        Mistake::BareKind(_) => "found nothing after it".into(),
+        Mistake::Refused { label, .. } => label.clone(),
     }
 }
 
@@ -111,6 +131,7 @@ pub(super) fn help(mistake: &Mistake) -> Option<String> {
         Mistake::UnknownKey { key: word, expected } | Mistake::UnknownValue { value: word, expected } => {
             nearest(word, expected.iter().copied()).map(|word| format!("did you mean `{word}`?"))
         }
+        Mistake::BareKind(word) => Some(format!("if there is nothing to say about it: `{word}: {{}}`")),
         Mistake::WrongType { expected: "a list", found, .. } if found == "text" => Some("a list of one is written `[value]`".into()),
         _ => None,
     }

@@ -89,9 +89,9 @@ fn check_firmware(checker: &Checker<'_>, trail: &Trail, firmware: &FirmwareSourc
 
 fn check_build(checker: &Checker<'_>, trail: &Trail, build: &Build) -> Result<(), ProfileError> {
     for (family, packages) in &build.packages {
-        let trail = trail.then("packages").then(family.as_str());
-        checker.form(&trail, family, ("a package family", "`apt`"), |family| FAMILIES.contains(&family))?;
-        checker.packages(&trail, packages, false)?;
+        let trail = trail.then("packages");
+        checker.key(&trail, family, ("a package family", "`apt`"), |family| FAMILIES.contains(&family))?;
+        checker.packages(&trail.then(family.as_str()), packages, false)?;
     }
     checker.some(&trail.then("steps"), "steps", &build.steps)?;
     for (index, step) in build.steps.iter().enumerate() {
@@ -144,7 +144,7 @@ fn check_modules(checker: &Checker<'_>, trail: &Trail, modules: &[Module]) -> Re
 
 fn check_parameters(checker: &Checker<'_>, trail: &Trail, parameters: &BTreeMap<String, String>) -> Result<(), ProfileError> {
     for (name, value) in parameters {
-        module_name(checker, &trail.then(name.as_str()), name)?;
+        checker.key(trail, name, MODULE_NAME, is_module_name)?;
         checker.form(&trail.then(name.as_str()), value, ("a parameter's value", "one line without quotes"), |value| {
             !value.contains(|c: char| c.is_control() || "'\"\\".contains(c))
         })?;
@@ -197,10 +197,15 @@ fn check_patterns(checker: &Checker<'_>, trail: &Trail, patterns: &[String]) -> 
     Ok(())
 }
 
+const MODULE_NAME: (&str, &str) = ("the name of a module or parameter", "letters, digits, `_` and `-`");
+
 fn module_name(checker: &Checker<'_>, trail: &Trail, name: &str) -> Result<(), ProfileError> {
-    checker.form(trail, name, ("the name of a module or parameter", "letters, digits, `_` and `-`"), |name| {
-        !name.is_empty() && name.len() < 56 && !name.starts_with('-') && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-".contains(&b))
-    })
+    checker.form(trail, name, MODULE_NAME, is_module_name)
+}
+
+/// The kernel's limit is `MODULE_NAME_LEN`, 56 bytes with the final zero (include/linux/moduleparam.h).
+fn is_module_name(name: &str) -> bool {
+    !name.is_empty() && name.len() < 56 && !name.starts_with('-') && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-".contains(&b))
 }
 
 /// SPDX expressions, as far as their grammar goes: identifiers with `AND`, `OR`, `WITH` and parentheses between them.
@@ -220,5 +225,5 @@ fn licence(checker: &Checker<'_>, trail: &Trail, expression: &str) -> Result<(),
         "AND" | "OR" | "WITH" => !std::mem::replace(&mut wants_name, true),
         name => std::mem::replace(&mut wants_name, false) && name.bytes().all(|b| b.is_ascii_alphanumeric() || b".-+:".contains(&b)),
     });
-    checker.form(trail, expression, ("an SPDX expression", "such as `GPL-2.0-only` or `MIT OR GPL-2.0-only`"), |_| fits && depth == 0 && !wants_name)
+    checker.form(trail, expression, ("an SPDX expression", "one such as `GPL-2.0-only` or `MIT OR GPL-2.0-only`"), |_| fits && depth == 0 && !wants_name)
 }

@@ -107,3 +107,68 @@ impl DriverProfile {
         Err(nearest.unwrap_or(Unsupported::Arch(arch)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn driver(requires: &str) -> DriverProfile {
+        let text = format!(
+            r#"
+id: camera
+name: Camera
+summary: A camera
+homepage: https://camera.example/
+licence: MIT
+{requires}
+versions:
+  - {{version: 3.0, sources: [{{path: {{directory: a}}}}], requires: {{kernel: {{min: "6.1"}}, arches: [amd64]}}}}
+  - {{version: 2.0, sources: [{{path: {{directory: a}}}}], requires: {{kernel: {{min: "5.4", below: "6.8"}}}}}}
+  - {{version: 1.0, sources: [{{path: {{directory: a}}}}], requires: {{kernel: {{below: "5.10"}}}}}}
+build: {{steps: [{{kbuild: {{}}}}]}}
+modules: [{{name: camera}}]
+"#
+        );
+        DriverProfile::load("camera.yaml", &text).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    fn selected(requires: &str, kernel: &str, arch: Arch) -> String {
+        match driver(requires).select_version(kernel.parse().unwrap(), arch) {
+            Ok(version) => version.version.to_string(),
+            Err(reason) => reason.to_string(),
+        }
+    }
+
+    #[test]
+    fn the_newest_version_that_supports_a_kernel_is_taken() {
+        for (kernel, arch, version) in [
+            ("6.12", Arch::Amd64, "3.0"),
+            ("6.1", Arch::Amd64, "3.0"),
+            ("6.1", Arch::Arm64, "2.0"),
+            ("5.15", Arch::Amd64, "2.0"),
+            ("5.4", Arch::Amd64, "2.0"),
+            ("4.19", Arch::Amd64, "1.0"),
+        ] {
+            assert_eq!(selected("", kernel, arch), version, "{kernel} {arch}");
+        }
+    }
+
+    #[test]
+    fn what_no_version_supports_has_a_reason() {
+        assert_eq!(selected("requires: {kernel: {min: '4.4'}}", "3.10", Arch::Amd64), "needs a kernel from 4.4 on");
+        assert_eq!(selected("requires: {kernel: {below: '6.13'}}", "7.2", Arch::Amd64), "needs a kernel below 6.13");
+        assert_eq!(selected("requires: {arches: [amd64]}", "6.1", Arch::Arm64), "not for arm64");
+        let in_tree = "in_tree: {since: '6.9', module: camera}";
+        assert_eq!(selected(in_tree, "6.12", Arch::Amd64), "in the kernel since 6.9");
+        assert_eq!(selected(in_tree, "6.1", Arch::Amd64), "3.0");
+    }
+
+    #[test]
+    fn requirements_of_driver_and_version_add_up() {
+        let driver = driver("requires: {config: [CONFIG_PCI], kernel: {min: '4.4', below: '6.5'}}");
+        let requires = driver.requirements(driver.version("2.0").unwrap());
+        assert_eq!(requires.kernel, KernelRange { min: "5.4".parse().ok(), below: "6.5".parse().ok() });
+        assert_eq!(requires.config.len(), 1);
+        assert!(driver.version("9").is_none());
+    }
+}
