@@ -120,7 +120,7 @@ pub fn run_all(subject: &Subject<'_>) -> Vec<Finding> {
     CHECKS.iter().flat_map(|check| check.run(subject)).collect()
 }
 
-/// Why a driver cannot exist for a kernel, known before anything is compiled: `kernel has no `CONFIG_VIDEO_DEV``.
+/// Why a driver cannot exist for a kernel, known before anything is compiled: the kernel has no `CONFIG_VIDEO_DEV`, say.
 #[must_use]
 pub fn unsupported(config: &KernelConfig, rules: &[ConfigRule]) -> Option<String> {
     let broken = rules.iter().find(|rule| config.is_on(&rule.option) != rule.on)?;

@@ -38,7 +38,7 @@ impl World {
             },
             modules: modules.iter().map(|(file, bytes)| (path(file), Module::parse(file, bytes).unwrap())).collect(),
             firmware: BTreeSet::from(["kmf/core.bin".to_owned()]),
-            modules_dep: Some(modules.iter().map(|(file, _)| format!("extra/{file}:{}\n", needs(file))).collect()),
+            modules_dep: Some(modules.iter().map(|(file, _)| format!("extra/{file}:{}", needs(file))).collect::<Vec<_>>().join("\n")),
             expectations: Some(Expectations { modules: modules.iter().map(|(file, _)| expected(file)).collect(), ..Expectations::default() }),
         }
     }
@@ -408,9 +408,34 @@ fn without_a_reference_the_version_magic_follows_from_the_configuration() {
         "error vermagic: `kmf_user.ko` was compiled for another kernel than 6.1.0-56-amd64 | 6.1.0-56-amd64 SMP         mod_unload modversions | \
          6.1.0-56-amd64 SMP preempt mod_unload modversions"
     );
+    // A reference compiled with other headers is none.
+    let misled = spoiled(bookworm(), |world| world.kernel.release = "6.1.0-55-amd64".parse().unwrap());
+    assert!(
+        misled.contains(
+            &"error vermagic: `kmf_core.ko` was compiled for another kernel than 6.1.0-55-amd64 | 6.1.0-56-amd64 SMP preempt mod_unload modversions | \
+          6.1.0-55-amd64 SMP preempt mod_unload modversions"
+                .to_owned()
+        )
+    );
     let mut arm = world!("6.1.0-56-arm64", "6.1.0-56-arm64", Arch::Arm64, ["kmf_core.ko", "kmf_user.ko"]);
     arm.kernel.reference = None;
     assert_eq!(arm.findings().len(), 1);
+}
+
+#[test]
+fn a_module_says_what_it_was_compiled_for() {
+    let findings = spoiled(bookworm(), |world| world.replace("kmf_user.ko", "vermagic=", "vermagik="));
+    assert_eq!(
+        findings,
+        ["error vermagic: `kmf_user.ko` was compiled for another kernel than 6.1.0-56-amd64 | no `vermagic` in `.modinfo` | \
+          6.1.0-56-amd64 SMP preempt mod_unload modversions"]
+    );
+    let findings = spoiled(bookworm(), |world| world.modules[0].1.this_module = None);
+    assert_eq!(
+        findings,
+        ["error module-struct: `kmf_core.ko` was compiled with another `struct module` than 6.1.0-56-amd64 has | no `.gnu.linkonce.this_module` | \
+          896 bytes of `.gnu.linkonce.this_module` (an empty module compiled with linux-headers-6.1.0-56-amd64 1)"]
+    );
 }
 
 #[test]
@@ -441,7 +466,7 @@ fn modules_are_in_their_place_once() {
     );
     let twice = spoiled(bookworm(), |world| {
         world.modules.push((String::from("/opt/lib/modules/6.1.0-56-amd64/updates/kmf_closed.ko"), world.modules[2].1.clone()));
-        world.modules_dep.as_mut().unwrap().push_str("updates/kmf_closed.ko: extra/kmf_core.ko\n");
+        world.modules_dep.as_mut().unwrap().push_str("\nupdates/kmf_closed.ko: extra/kmf_core.ko\n");
     });
     assert_eq!(twice, ["error modules-unexpected: `kmf_closed.ko` is in the image twice | /opt/lib/modules/6.1.0-56-amd64/extra/kmf_closed.ko | one of them"]);
     let empty = spoiled(bookworm(), |world| {
