@@ -146,9 +146,14 @@ impl Check {
 
     /// Says that the check could not be made, as nothing is known about the kernel's symbols.
     fn needs_symvers(&self, subject: &Subject<'_>) -> Option<Finding> {
-        let kernel = subject.kernel;
-        let missing = kernel.symvers.is_empty() && !subject.modules.is_empty();
-        missing.then(|| self.note(format!("not checked: {} hold no `Module.symvers`", kernel.headers)))
+        let missing = subject.kernel.symvers.is_empty() && !subject.modules.is_empty();
+        missing.then(|| self.note(format!("not checked: {} hold no `Module.symvers`", subject.kernel.headers)))
+    }
+
+    /// Says that the check could not be made, as nothing is known about the kernel's options.
+    fn needs_config(&self, subject: &Subject<'_>) -> Option<Finding> {
+        let missing = subject.kernel.config.is_empty() && !subject.modules.is_empty();
+        missing.then(|| self.note(format!("not checked: {} hold no `.config`", subject.kernel.headers)))
     }
 }
 

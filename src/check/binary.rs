@@ -35,7 +35,7 @@ pub(super) fn vermagic(check: &Check, subject: &Subject<'_>) -> Vec<Finding> {
         let found = module.info.vermagic();
         let fits = match (found, expected) {
             (Some(found), Some(expected)) => found == expected,
-            (Some(found), None) => release(found) == kernel.release.as_str() && known_flags(found) == flags_of(kernel),
+            (Some(found), None) => release(found) == kernel.release.as_str() && (kernel.config.is_empty() || known_flags(found) == flags_of(kernel)),
             (None, _) => false,
         };
         if !fits {
@@ -98,7 +98,7 @@ pub(super) fn module_struct(check: &Check, subject: &Subject<'_>) -> Vec<Finding
 pub(super) fn retpoline(check: &Check, subject: &Subject<'_>) -> Vec<Finding> {
     // The option's name changed in Linux 6.9.
     let wanted = ["CONFIG_RETPOLINE", "CONFIG_MITIGATION_RETPOLINE"].into_iter().find(|option| subject.kernel.config.is_on(option));
-    let Some(option) = wanted else { return Vec::new() };
+    let Some(option) = wanted else { return check.needs_config(subject).into_iter().collect() };
     let without = subject.modules.iter().filter(|(_, module)| !module.info.retpoline());
     without
         .map(|(path, module)| {

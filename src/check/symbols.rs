@@ -45,7 +45,7 @@ fn links<'a>(subject: &Subject<'a>, siblings: &Siblings<'a>, module: &'a Module)
 /// Imported symbols have the versions that the kernel, or the module that exports them, has.
 pub(super) fn symbol_crc(check: &Check, subject: &Subject<'_>) -> Vec<Finding> {
     if !subject.kernel.config.is_on("CONFIG_MODVERSIONS") {
-        return Vec::new();
+        return check.needs_config(subject).into_iter().collect();
     }
     let siblings = Siblings::of(subject);
     let mut findings: Vec<_> = check.needs_symvers(subject).into_iter().collect();
