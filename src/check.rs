@@ -120,7 +120,7 @@ pub fn run_all(subject: &Subject<'_>) -> Vec<Finding> {
     CHECKS.iter().flat_map(|check| check.run(subject)).collect()
 }
 
-/// Why a driver cannot exist for a kernel, known before anything is compiled: `kernel has no `CONFIG_VIDEO_DEV``.
+/// Why a driver cannot exist for a kernel, known before anything is compiled: the kernel has no `CONFIG_VIDEO_DEV`, say.
 #[must_use]
 pub fn unsupported(config: &KernelConfig, rules: &[ConfigRule]) -> Option<String> {
     let broken = rules.iter().find(|rule| config.is_on(&rule.option) != rule.on)?;
@@ -146,9 +146,14 @@ impl Check {
 
     /// Says that the check could not be made, as nothing is known about the kernel's symbols.
     fn needs_symvers(&self, subject: &Subject<'_>) -> Option<Finding> {
-        let kernel = subject.kernel;
-        let missing = kernel.symvers.is_empty() && !subject.modules.is_empty();
-        missing.then(|| self.note(format!("not checked: {} hold no `Module.symvers`", kernel.headers)))
+        let missing = subject.kernel.symvers.is_empty() && !subject.modules.is_empty();
+        missing.then(|| self.note(format!("not checked: {} hold no `Module.symvers`", subject.kernel.headers)))
+    }
+
+    /// Says that the check could not be made, as nothing is known about the kernel's options.
+    fn needs_config(&self, subject: &Subject<'_>) -> Option<Finding> {
+        let missing = subject.kernel.config.is_empty() && !subject.modules.is_empty();
+        missing.then(|| self.note(format!("not checked: {} hold no `.config`", subject.kernel.headers)))
     }
 }
 

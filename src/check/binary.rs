@@ -27,13 +27,15 @@ pub(super) fn elf_format(check: &Check, subject: &Subject<'_>) -> Vec<Finding> {
 /// The version magic is what the kernel's headers give (`include/linux/vermagic.h`).
 pub(super) fn vermagic(check: &Check, subject: &Subject<'_>) -> Vec<Finding> {
     let kernel = subject.kernel;
+    let of_reference = kernel.reference.as_ref().and_then(|reference| reference.info.vermagic());
+    // A reference that was compiled with the headers of another kernel proves nothing.
+    let expected = of_reference.filter(|vermagic| release(vermagic) == kernel.release.as_str());
     let mut findings = Vec::new();
     for (path, module) in subject.modules {
         let found = module.info.vermagic();
-        let expected = kernel.reference.as_ref().and_then(|reference| reference.info.vermagic());
         let fits = match (found, expected) {
-            (Some(found), Some(expected)) => found == expected && release(found) == kernel.release.as_str(),
-            (Some(found), None) => release(found) == kernel.release.as_str() && known_flags(found) == flags_of(kernel),
+            (Some(found), Some(expected)) => found == expected,
+            (Some(found), None) => release(found) == kernel.release.as_str() && (kernel.config.is_empty() || known_flags(found) == flags_of(kernel)),
             (None, _) => false,
         };
         if !fits {
@@ -96,7 +98,7 @@ pub(super) fn module_struct(check: &Check, subject: &Subject<'_>) -> Vec<Finding
 pub(super) fn retpoline(check: &Check, subject: &Subject<'_>) -> Vec<Finding> {
     // The option's name changed in Linux 6.9.
     let wanted = ["CONFIG_RETPOLINE", "CONFIG_MITIGATION_RETPOLINE"].into_iter().find(|option| subject.kernel.config.is_on(option));
-    let Some(option) = wanted else { return Vec::new() };
+    let Some(option) = wanted else { return check.needs_config(subject).into_iter().collect() };
     let without = subject.modules.iter().filter(|(_, module)| !module.info.retpoline());
     without
         .map(|(path, module)| {

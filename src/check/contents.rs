@@ -10,7 +10,10 @@ use crate::kmod::kernel_name;
 /// The kernel has the options that the driver needs, and none that it cannot live with.
 pub(super) fn kernel_config(check: &Check, subject: &Subject<'_>) -> Vec<Finding> {
     let kernel = subject.kernel;
-    let Some(expectations) = subject.expectations else { return Vec::new() };
+    let Some(expectations) = subject.expectations.filter(|expectations| !expectations.config.is_empty()) else { return Vec::new() };
+    if let Some(note) = check.needs_config(subject) {
+        return vec![note];
+    }
     let broken = expectations.config.iter().filter(|rule| kernel.config.is_on(&rule.option) != rule.on);
     broken
         .map(|rule| {

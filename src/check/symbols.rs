@@ -32,12 +32,12 @@ struct Link<'a> {
 
 /// The imports of a module that somebody exports. A module of the image stands before one of the kernel, which it replaces.
 fn links<'a>(subject: &Subject<'a>, siblings: &Siblings<'a>, module: &'a Module) -> Vec<Link<'a>> {
-    let link = |name: &'a str| match siblings.get(name) {
-        Some((owner, export)) => Some(Link { name, gpl_only: export.gpl_only, namespace: export.namespace.as_deref(), sibling: Some(owner) }),
-        None => {
-            let symbol = subject.kernel.symvers.get(name)?;
-            Some(Link { name, gpl_only: symbol.gpl_only, namespace: symbol.namespace, sibling: None })
+    let link = |name: &'a str| {
+        if let Some((owner, export)) = siblings.get(name) {
+            return Some(Link { name, gpl_only: export.gpl_only, namespace: export.namespace.as_deref(), sibling: Some(owner) });
         }
+        let symbol = subject.kernel.symvers.get(name)?;
+        Some(Link { name, gpl_only: symbol.gpl_only, namespace: symbol.namespace, sibling: None })
     };
     module.imports.iter().filter_map(|import| link(&import.name)).collect()
 }
@@ -45,7 +45,7 @@ fn links<'a>(subject: &Subject<'a>, siblings: &Siblings<'a>, module: &'a Module)
 /// Imported symbols have the versions that the kernel, or the module that exports them, has.
 pub(super) fn symbol_crc(check: &Check, subject: &Subject<'_>) -> Vec<Finding> {
     if !subject.kernel.config.is_on("CONFIG_MODVERSIONS") {
-        return Vec::new();
+        return check.needs_config(subject).into_iter().collect();
     }
     let siblings = Siblings::of(subject);
     let mut findings: Vec<_> = check.needs_symvers(subject).into_iter().collect();

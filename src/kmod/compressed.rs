@@ -91,9 +91,10 @@ mod tests {
     #[test]
     fn refuses_damage_and_what_grows_without_bound() {
         for compression in [Compression::Gzip, Compression::Xz, Compression::Zstd] {
-            let bytes = packed(compression, &[0; 100_000]);
+            let bytes = packed(compression, &vec![0; 100_000]);
             assert_eq!(decompress(compression, &bytes, 99_999), Err(Fault::TooLarge(99_999)));
             assert!(decompress(compression, &bytes, 100_000).is_ok());
+            assert_eq!(Fault::TooLarge(LIMIT).to_string(), "more than 512 MiB when decompressed");
             assert!(matches!(open(&bytes[..bytes.len() - 9]), Err(Fault::Compression(found, _)) if found == compression));
         }
     }

@@ -14,7 +14,7 @@ pub struct Format {
     pub wide: bool,
     /// Most significant byte first.
     pub big_endian: bool,
-    /// `e_machine`: 62 is x86-64, 183 is AArch64.
+    /// `e_machine`: 62 is `x86_64`, 183 is `aarch64`.
     pub machine: u16,
 }
 

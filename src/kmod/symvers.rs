@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 
 use super::kernel_name;
+use crate::error::{Exit, Failure};
 
 /// The text of a `Module.symvers`, with an index by symbol. Takes little more memory than the text.
 #[derive(Clone, Debug, Default)]
@@ -116,6 +117,14 @@ fn parse_line(line: &str) -> Option<KernelSymbol<'_>> {
     Some(KernelSymbol { name, crc, module, gpl_only: export.ends_with("_GPL"), namespace })
 }
 
+impl From<SymversError> for Failure {
+    fn from(error: SymversError) -> Self {
+        let failure = Self::new(Exit::Failed, "the `Module.symvers` of the kernel's headers cannot be read");
+        let failure = failure.fact("found", format!("line {}: `{}`", error.line, error.text));
+        failure.fact("expected", "version, symbol, module, kind of export and namespace, separated by tabs")
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -156,7 +165,11 @@ mod tests {
     #[test]
     fn a_broken_line_is_named() {
         let error = Symvers::parse("0x00000001\ta\tvmlinux\tEXPORT_SYMBOL\t\n<html>404\n").unwrap_err();
-        assert_eq!(error.to_string(), "line 2 of Module.symvers cannot be read: `<html>404`");
+        assert_eq!(
+            Failure::from(error).to_string(),
+            "error: the `Module.symvers` of the kernel's headers cannot be read\n  found     line 2: `<html>404`\n  \
+             expected  version, symbol, module, kind of export and namespace, separated by tabs"
+        );
         assert!(Symvers::parse("0x1\ta\tvmlinux\n").is_err());
         assert!(Symvers::parse("").unwrap().is_empty());
     }

@@ -120,7 +120,7 @@ fn survives_damage() {
             let _ = Module::parse("x.ko", &bytes[..length]);
         }
         let mut damaged = bytes.to_vec();
-        for at in (0..bytes.len()).step_by(3) {
+        for at in (0..bytes.len()).step_by(7) {
             let mask = if at % 2 == 0 { 0xff } else { 1 << (at % 8) };
             damaged[at] ^= mask;
             let _ = Module::parse("x.ko", &damaged);
