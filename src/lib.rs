@@ -4,11 +4,14 @@
 
 // row: pipeline
 pub mod pipeline;
+// row: buildkit
+pub mod buildkit;
 // row: plan
 pub mod plan;
 // row: profile
 pub mod profile;
 // row: record
+pub mod credentials;
 pub mod record;
 // row: vocabulary
 pub mod arch;
