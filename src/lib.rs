@@ -10,6 +10,7 @@ pub mod ui;
 // pipeline
 pub mod pipeline;
 // outside world
+pub mod buildkit;
 pub mod registry;
 pub mod kernel_index;
 // stages
@@ -30,6 +31,7 @@ pub mod yaml;
 pub mod fetch;
 pub mod kmod;
 pub mod record;
+pub mod credentials;
 // vocabulary
 pub mod arch;
 pub mod finding;
