@@ -4,9 +4,9 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 
-use super::super::fake::Effect;
 use super::*;
 use crate::reference::Reference;
+use crate::registry::fake::Effect;
 
 const RERUN: &str = "run again: what is uploaded stays, and no tag points to anything incomplete";
 
@@ -218,4 +218,18 @@ fn says_what_is_wrong_with_a_file_of_authorities() {
     assert_eq!(say(), "error: cannot use the certificate authorities for registries: `FILE`: No such file or directory (os error 2)");
     std::fs::write(&file, "x").unwrap();
     assert_eq!(say(), "error: cannot use the certificate authorities for registries: `FILE` holds no PEM certificate");
+}
+
+#[tokio::test]
+async fn a_push_that_is_given_up_at_any_moment_leaves_no_partial_tag() {
+    let (_dir, image) = small(Arch::Amd64, "m");
+    for microseconds in (0..20_000).step_by(1_000) {
+        let fake = Fake::start().await;
+        let given_up = tokio::time::timeout(Duration::from_micros(microseconds), push(&registry(), &fake, "drivers/x:1", &image)).await;
+        assert_whole(&fake, "drivers/x", "1");
+        if given_up.is_err() {
+            push(&registry(), &fake, "drivers/x:1", &image).await.unwrap();
+            assert_whole(&fake, "drivers/x", "1");
+        }
+    }
 }

@@ -1,5 +1,5 @@
-use super::super::fake::Login;
 use super::*;
+use crate::registry::fake::Login;
 
 const DENIED: &str = "UNAUTHORIZED: authentication required";
 
