@@ -16,7 +16,7 @@ use super::FileError;
 use super::layer::{Compression, Content, Hashing, Layer, LayerError};
 
 /// Layers that nobody asked for in this time are deleted.
-const KEPT: Duration = Duration::from_secs(30 * 24 * 3600);
+const KEPT: Duration = Duration::from_hours(30 * 24);
 /// How files are called before they are complete.
 const TEMPORARY: &str = ".layer-";
 

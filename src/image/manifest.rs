@@ -124,8 +124,9 @@ impl Index {
         let replaced: Vec<&str> = self.manifests.iter().filter(|other| same_platform(other)).map(|other| other.digest.as_str()).collect();
         let is_about_replaced =
             |other: &Descriptor| other.annotations.get("vnd.docker.reference.digest").is_some_and(|about| replaced.contains(&about.as_str()));
-        let kept = self.manifests.iter().filter(|other| !same_platform(other) && !is_about_replaced(other)).cloned();
-        Self::of(kept.chain([image.clone()]).collect())
+        let mut manifests: Vec<Descriptor> = self.manifests.iter().filter(|other| !same_platform(other) && !is_about_replaced(other)).cloned().collect();
+        manifests.push(image);
+        Self::of(manifests)
     }
 
     /// The image for an architecture.

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use ::tar::{Archive, EntryType, PaxExtensions};
 
-use super::tar::BLOCK;
+use super::tar::{BLOCK, END};
 
 /// What an entry is. Modes are reduced to the one bit that images keep.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -378,9 +378,9 @@ fn problem(path: &str, what: EntryProblem) -> Problem {
 
 /// A tar that was cut between two entries looks complete but for the two empty blocks at its end.
 fn check_end_marker(file: &File, end: u64, length: u64) -> Result<(), Problem> {
-    let mut marker = [1; 2 * BLOCK as usize];
+    let mut marker = END.map(|_| 1);
     match file.read_exact_at(&mut marker, end) {
-        Ok(()) if marker == [0; 2 * BLOCK as usize] => Ok(()),
+        Ok(()) if marker == END => Ok(()),
         Ok(()) => Err(Problem::Damaged(format!("the end marker is missing at byte {end}"))),
         Err(_) => Err(Problem::Truncated(length)),
     }

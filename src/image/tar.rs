@@ -8,6 +8,8 @@ use ::tar::{EntryType, Header};
 
 /// Tar is made of blocks of this many bytes.
 pub const BLOCK: u64 = 512;
+/// Two empty blocks end it.
+pub const END: [u8; 1024] = [0; 1024];
 
 /// Writes entries in the order in which they are given.
 pub struct TarWriter<W: Write> {
@@ -48,7 +50,7 @@ impl<W: Write> TarWriter<W> {
 
     /// Ends the archive with its two empty blocks.
     pub fn finish(mut self) -> io::Result<W> {
-        self.out.write_all(&[0; 2 * BLOCK as usize])?;
+        self.out.write_all(&END)?;
         Ok(self.out)
     }
 

@@ -21,7 +21,7 @@ pub enum Credential {
         /// The password; never logged.
         password: String,
     },
-    /// An OAuth2 refresh token, as `docker login` stores it for some registries.
+    /// An `OAuth2` refresh token, as `docker login` stores it for some registries.
     IdentityToken(String),
 }
 

@@ -1,5 +1,8 @@
 //! `docker load` through the Engine's API.
 
+#[cfg(test)]
+mod tests;
+
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -69,8 +72,8 @@ pub async fn load(socket: &Path, name: &Reference, image: &Image) -> Result<(), 
 
 /// An error in the Engine's answer: one JSON object, or one per line of progress.
 fn message(body: &[u8]) -> Option<String> {
-    let lines = body.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice::<serde_json::Value>(line).ok());
-    lines.filter_map(|line| line.get("error").or_else(|| line.get("message")).and_then(|text| text.as_str().map(str::to_owned))).next()
+    let mut lines = body.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice::<serde_json::Value>(line).ok());
+    lines.find_map(|line| line.get("error").or_else(|| line.get("message")).and_then(|text| text.as_str().map(str::to_owned)))
 }
 
 /// Hands what is written to the task that talks with the Engine.

@@ -1,6 +1,6 @@
 //! What can go wrong with a registry, and how it is told.
 
-use std::error::Error as _;
+use std::error::Error;
 use std::fmt;
 use std::io;
 use std::time::Duration;
@@ -134,16 +134,12 @@ pub enum Problem {
 impl Problem {
     /// Sorts an error of the HTTP client; its facts lie in the chain of causes.
     pub(super) fn of(error: &reqwest::Error) -> Self {
-        let mut causes = Vec::new();
-        let mut cause = error.source();
-        while let Some(error) = cause {
-            if let Some(tls) = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref).and_then(|inner| inner.downcast_ref()).or(error.downcast_ref()) {
-                return Self::of_tls(tls);
-            }
-            causes.push(error.to_string());
-            cause = error.source();
+        let causes: Vec<_> = std::iter::successors(error.source(), |cause| <dyn Error>::source(*cause)).collect();
+        if let Some(tls) = causes.iter().find_map(|cause| tls_error(*cause)) {
+            return Self::of_tls(tls);
         }
-        let reason = if error.is_timeout() { "no answer in time".to_owned() } else { causes.pop().unwrap_or_else(|| error.to_string()) };
+        let innermost = causes.last().map_or_else(|| error.to_string(), ToString::to_string);
+        let reason = if error.is_timeout() { "no answer in time".to_owned() } else { innermost };
         let reason = reason.split(" (os error").next().unwrap_or_default().to_lowercase();
         if error.is_connect() { Self::Unreachable(reason) } else { Self::Broken(reason) }
     }
@@ -158,14 +154,20 @@ impl Problem {
         }
     }
 
-    /// Whether the same request may work a moment later, and when the registry wants it.
-    pub(super) fn is_transient(&self) -> Option<Option<Duration>> {
+    /// How long to wait before the same request may work: as long as the registry wants, else `usual`. `None` when nothing will change.
+    pub(super) fn wait(&self, usual: Duration) -> Option<Duration> {
         match self {
-            Self::Failing { retry_after, .. } => Some(*retry_after),
-            Self::Unreachable(_) | Self::Broken(_) => Some(None),
+            Self::Failing { retry_after, .. } => Some(retry_after.unwrap_or(usual)),
+            Self::Unreachable(_) | Self::Broken(_) => Some(usual),
             _ => None,
         }
     }
+}
+
+/// The TLS library's error, wrapped as often as it may be: `io::Error` hides what it holds from the chain of causes.
+fn tls_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
+    let held = || error.downcast_ref::<io::Error>()?.get_ref();
+    error.downcast_ref().or_else(|| tls_error(held()?))
 }
 
 impl From<RegistryError> for Failure {

@@ -84,10 +84,11 @@ impl Fake {
                 let (fake, tls) = (running.clone(), tls.clone());
                 tokio::spawn(async move {
                     match tls {
-                        Some(tls) => match tls.accept(stream).await {
-                            Ok(stream) => fake.connection(stream).await,
-                            Err(_) => {}
-                        },
+                        Some(tls) => {
+                            if let Ok(stream) = tls.accept(stream).await {
+                                fake.connection(stream).await;
+                            }
+                        }
                         None => fake.connection(stream).await,
                     }
                 });

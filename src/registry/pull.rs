@@ -24,7 +24,7 @@ use super::transport::{Call, Scope, read, within};
 /// Manifests and configurations are read into memory; registries refuse larger ones, too.
 const LARGEST_DOCUMENT: usize = 4 << 20;
 /// A download that gets nothing for so long is given up.
-const STALLED: Duration = Duration::from_secs(60);
+const STALLED: Duration = Duration::from_mins(1);
 /// How long the digest of a base image may take: it is welcome, not needed.
 const RESOLVE: Duration = Duration::from_secs(5);
 

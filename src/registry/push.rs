@@ -20,7 +20,7 @@ use super::pull::{parse, target};
 use super::transport::{Call, Scope};
 
 /// An upload that moves nothing for so long is given up.
-const STALLED: Duration = Duration::from_secs(120);
+const STALLED: Duration = Duration::from_mins(2);
 /// How often a tag is written again when another process wrote it at the same time.
 const TAG_TRIES: usize = 5;
 
@@ -145,7 +145,8 @@ impl Registry {
         let response = transport.send_once(scope, &Call::new(Method::HEAD, format!("blobs/{}", source.digest))).await?;
         match response.status() {
             StatusCode::OK => return Ok(Way::Existing),
-            StatusCode::NOT_FOUND => {}
+            // A refusal of HEAD has no words; that of the upload has.
+            StatusCode::NOT_FOUND | StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {}
             _ => return Err(transport.failure(scope, response).await),
         }
         let mut begun = None;
@@ -157,12 +158,11 @@ impl Registry {
                 _ => {}
             }
         }
-        let begun = match begun {
-            Some(begun) => begun,
-            None => {
-                let response = transport.send_once(scope, &Call::new(Method::POST, "blobs/uploads/")).await?;
-                self.expect(scope, response, &[StatusCode::ACCEPTED]).await?
-            }
+        let begun = if let Some(begun) = begun {
+            begun
+        } else {
+            let response = transport.send_once(scope, &Call::new(Method::POST, "blobs/uploads/")).await?;
+            self.expect(scope, response, &[StatusCode::ACCEPTED]).await?
         };
         self.upload(scope, source, &upload_location(scope, &begun)?, meter).await.map(|()| Way::Uploaded)
     }

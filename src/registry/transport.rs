@@ -20,7 +20,7 @@ use super::error::{Action, Problem, RegistryError};
 use super::{RegistryOptions, Retry};
 
 /// How long a registry may be silent before it counts as gone.
-const SILENCE: Duration = Duration::from_secs(60);
+const SILENCE: Duration = Duration::from_mins(1);
 const CONNECT: Duration = Duration::from_secs(10);
 /// More of an error's text is not kept.
 const LONGEST_ANSWER: usize = 400;
@@ -140,7 +140,7 @@ impl Transport {
     pub(super) async fn send_once(&self, scope: &Scope, call: &Call) -> Result<Response, RegistryError> {
         let host = self.host(&scope.host);
         let base = self.base(&host, scope, call.timeout).await?;
-        let url = self.url(base, scope, &call.target)?;
+        let url = Self::url(base, scope, &call.target)?;
         let mut challenged = false;
         loop {
             let authorization = self.authorization(&host, scope, base, &url).await?;
@@ -165,7 +165,7 @@ impl Transport {
     pub(super) async fn send_stream(&self, scope: &Scope, call: &Call, body: Body) -> Result<Response, RegistryError> {
         let host = self.host(&scope.host);
         let base = self.base(&host, scope, None).await?;
-        let url = self.url(base, scope, &call.target)?;
+        let url = Self::url(base, scope, &call.target)?;
         let mut request = self.client(scope).request(call.method.clone(), url.clone()).headers(call.headers.clone()).body(body);
         if let Some(authorization) = self.authorization(&host, scope, base, &url).await? {
             request = request.header(AUTHORIZATION, authorization);
@@ -181,8 +181,8 @@ impl Transport {
                 Err(error) if tries < self.retry.tries => error,
                 result => return result,
             };
-            let Some(wanted) = error.problem.is_transient() else { return Err(error) };
-            let wait = wanted.map_or_else(|| self.retry.wait(tries), |wanted| wanted.min(self.retry.longest));
+            let Some(wait) = error.problem.wait(self.retry.wait(tries)) else { return Err(error) };
+            let wait = wait.min(self.retry.longest);
             tracing::debug!(%error, ?wait, tries, "registry: trying again");
             tokio::time::sleep(wait).await;
             tries += 1;
@@ -260,7 +260,7 @@ impl Transport {
     }
 
     /// The request's address. A registry behind a proxy that ends TLS may call itself `http`: where the host is the same, so is the scheme.
-    fn url(&self, base: &Url, scope: &Scope, target: &str) -> Result<Url, RegistryError> {
+    fn url(base: &Url, scope: &Scope, target: &str) -> Result<Url, RegistryError> {
         let invalid = |_| scope.error(Problem::Unexpected(format!("`{target}` is no address")));
         let repository = base.join(&format!("{}/", scope.repository)).map_err(invalid)?;
         let mut url = repository.join(target).map_err(invalid)?;
@@ -402,7 +402,9 @@ fn explain(body: &[u8]) -> (String, bool) {
     let text = String::from_utf8_lossy(body);
     let (answer, is_full) = match serde_json::from_slice::<Errors>(body) {
         Ok(Errors { errors }) => {
-            let is_full = errors.iter().any(|error| error.detail.get("Err").and_then(serde_json::Value::as_i64) == Some(28));
+            let number =
+                |error: &ErrorEntry| error.detail.pointer("/Err").or_else(|| error.detail.pointer("/Enclosed/Err")).and_then(serde_json::Value::as_i64);
+            let is_full = errors.iter().any(|error| number(error) == Some(28));
             let lines = errors
                 .into_iter()
                 .map(|ErrorEntry { code, message, .. }| [code, message].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(": "));

@@ -1,9 +1,9 @@
 use std::fs;
 use std::io::{Read, Write};
 
-use super::super::contents::uncompressed;
-use super::super::fixture::{TestTar, image};
 use super::*;
+use crate::image::contents::uncompressed;
+use crate::image::fixture::{TestTar, image};
 
 /// Changes only when the bytes of every image change: then every published image is built anew, so say it in the change log.
 const GOLDEN_ZSTD: &str = "sha256:21831f381ba7dd591aaebfa4fed9e767f7b697cac3b016667bff2e3fbc947bfb";
@@ -183,7 +183,7 @@ fn threads_that_want_the_same_layer_share_the_work() {
 
 #[test]
 fn reports_a_full_disk() {
-    let file = super::super::FileError { path: "/cache/layer".into(), source: std::io::Error::from(std::io::ErrorKind::StorageFull) };
+    let file = crate::image::FileError { path: "/cache/layer".into(), source: std::io::Error::from(std::io::ErrorKind::StorageFull) };
     let failure = Failure::from(AssembleError::from(file)).to_string();
     assert_eq!(failure, "error: the disk is full\n  file      /cache/layer\n  help      free some space and run again: what is published stays published");
 }
@@ -199,7 +199,7 @@ fn needs_no_more_memory_for_large_firmware() {
     const SIZE: u64 = 100 << 20;
     let dir = tempfile::tempdir().unwrap();
     let tar = dir.path().join("firmware.tar");
-    let mut writer = super::super::tar::TarWriter::new(fs::File::create(&tar).unwrap(), 0);
+    let mut writer = crate::image::tar::TarWriter::new(fs::File::create(&tar).unwrap(), 0);
     writer.file("firmware/gsp.bin", false, SIZE, &mut std::io::repeat(7)).unwrap();
     writer.finish().unwrap();
     let artifacts = Artifacts::open(&TestTar::driver("m").write(dir.path())).unwrap();

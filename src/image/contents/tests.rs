@@ -1,9 +1,9 @@
 use std::fs;
 
-use super::super::docker::write_archive;
-use super::super::fixture::{TestTar, image};
 use super::*;
 use crate::arch::Arch;
+use crate::image::docker::write_archive;
+use crate::image::fixture::{TestTar, image};
 
 #[test]
 fn sees_an_image_as_a_container_would() {

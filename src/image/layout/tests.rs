@@ -1,7 +1,7 @@
-use super::super::fixture::image;
-use super::super::manifest::{MANIFEST, Platform};
 use super::*;
 use crate::arch::Arch;
+use crate::image::fixture::image;
+use crate::image::manifest::{MANIFEST, Platform};
 
 fn digests(path: &Path, name: &str) -> Vec<Digest> {
     Layout::open(path).unwrap().images(Some(name)).unwrap().into_iter().map(|image| image.digest).collect()

@@ -2,10 +2,10 @@ use std::fs;
 
 use ::tar::EntryType;
 
-use super::super::artifacts::{Artifacts, ArtifactsError};
-use super::super::fixture::TestTar;
 use super::*;
 use crate::error::Failure;
+use crate::image::artifacts::{Artifacts, ArtifactsError};
+use crate::image::fixture::TestTar;
 
 fn open(tar: Vec<u8>) -> Result<Artifacts, ArtifactsError> {
     let dir = tempfile::tempdir().unwrap();

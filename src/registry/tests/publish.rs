@@ -104,15 +104,14 @@ async fn of_parallel_pushes_one_uploads_a_shared_layer() {
     let dir = tempfile::tempdir().unwrap();
     let images: Vec<_> = (0..8).map(|n| image(dir.path(), Arch::Amd64, &n.to_string())).collect();
     let registry = registry();
-    let pushes = images.iter().enumerate().map(|(n, image)| {
+    let uploads = images.iter().enumerate().map(|(n, image)| {
         let (registry, fake) = (registry.clone(), fake.clone());
         async move { push(&registry, &fake, &format!("drivers/x:{n}"), image).await.unwrap() }
     });
-    let pushed = futures::future::join_all(pushes).await;
+    let pushed = futures::future::join_all(uploads).await;
     let tools = images[0].layers[0].size;
-    let uploads_of_tools =
-        pushed.iter().zip(&images).filter(|(pushed, image)| pushed.uploaded_bytes > image.total_size - image.manifest.size() - tools).count();
-    assert_eq!(uploads_of_tools, 1);
+    let times = pushed.iter().zip(&images).filter(|(pushed, image)| pushed.uploaded_bytes > image.total_size - image.manifest.size() - tools).count();
+    assert_eq!(times, 1);
     assert_eq!(fake.count("POST"), 1 + 8 * 2, "the tools once; modules and configuration of every image");
     for n in 0..8 {
         assert_whole(&fake, "drivers/x", &n.to_string());
