@@ -146,3 +146,20 @@ fn a_kernel_of_two_distributions_needs_the_users_word() {
   help      say which one it is: --distro mydebian"
     );
 }
+
+#[test]
+fn damaged_profiles_are_refused_and_never_a_panic() {
+    let catalog = Catalog::embedded().unwrap();
+    for entry in catalog.driver_entries() {
+        for end in (0..entry.text.len()).step_by(199).filter(|end| entry.text.is_char_boundary(*end)) {
+            let (head, tail) = entry.text.split_at(end);
+            for damaged in
+                [head.to_owned(), format!("{head}\u{0}{tail}"), format!("{head}[{tail}"), format!("{head}: *x &y {tail}"), format!("{head}\u{1f980}{tail}")]
+            {
+                if let Err(error) = DriverProfile::load("damaged.yaml", &damaged) {
+                    assert!(Failure::from(error).snippet.is_some());
+                }
+            }
+        }
+    }
+}

@@ -163,7 +163,7 @@ pub struct CompilerRule {
     pub cross_package: String,
 }
 
-/// Programs that a ModuleLoader image needs, and the packages that hold them.
+/// Programs that a `ModuleLoader` image needs, and the packages that hold them.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Runtime {

@@ -92,7 +92,7 @@ pub struct DriverVersion {
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Source {
-    /// A tar archive (`.tar`, `.tar.gz`, `.tar.xz`, `.tar.zst`).
+    /// A tar archive (`.tar`, `.tar.gz`, `.tgz`, `.tar.xz`, `.tar.zst`).
     Archive(Archive),
     /// A Debian binary package.
     Deb(Deb),
@@ -120,7 +120,7 @@ pub struct Archive {
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Deb {
-    /// Where it is.
+    /// Where it is; `{version}` is the version.
     pub url: String,
     /// Its SHA-256.
     pub sha256: Sha256Hex,
@@ -217,7 +217,7 @@ pub struct Module {
     /// Built only with some kernels: absent is no error.
     #[serde(default)]
     pub optional: bool,
-    /// Shipped but not loaded on its own.
+    /// Loaded on its own. `false`: shipped, and loaded when another module needs it.
     #[serde(default = "yes")]
     pub load: bool,
     /// Parameters to load it with.

@@ -122,7 +122,7 @@ impl Problem {
     fn label(&self) -> String {
         match self {
             Self::Empty(_) => "expected at least one entry".into(),
-            Self::Duplicate { .. } => "the second one is here".into(),
+            Self::Duplicate { .. } | Self::ConfigContradiction(_) => "the second one is here".into(),
             Self::Malformed { expected, .. } => format!("expected {expected}"),
             Self::Regex { message, .. } => message.clone(),
             Self::MissingGroup(group) => format!("expected `(?P<{group}>…)`"),
@@ -132,7 +132,6 @@ impl Problem {
             Self::Placeholder(PlaceholderError::Unbalanced { .. }) => "in this value".into(),
             Self::MissingPlaceholder(name) => format!("expected `{{{name}}}` somewhere in it"),
             Self::EmptyRange { .. } | Self::AlwaysInTree { .. } | Self::InTreeBelow { .. } => "this range".into(),
-            Self::ConfigContradiction(_) => "the second one is here".into(),
             Self::ModuleFile { module, .. } => format!("expected a path that ends in `{module}.ko`"),
         }
     }

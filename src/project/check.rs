@@ -165,8 +165,8 @@ pub(super) fn check_matrix(file: &ProjectFile, source: &Source, profiles: &dyn P
         }
         let distros = row_distros(row, &distros).map_err(|(index, reason)| fail(source, &trail.then("distros").then(index), reason))?;
         let arches = row_arches(row, &distros).map_err(|(index, reason)| fail(source, &trail.then("arches").then(index), reason))?;
-        let row = Row { row, distros, arches };
-        for (index, exclude) in row.row.exclude.iter().enumerate() {
+        let row = Row { entry: row, distros, arches };
+        for (index, exclude) in row.entry.exclude.iter().enumerate() {
             row.check_exclude(exclude).map_err(|(key, reason)| fail(source, &trail.then("exclude").then(index).then(key), reason))?;
         }
         if row.is_excluded() {
@@ -212,7 +212,7 @@ fn row_arches(row: &MatrixRow, distros: &[&DistroProfile]) -> std::result::Resul
 
 /// A row with what it leaves to the profiles filled in.
 struct Row<'a> {
-    row: &'a MatrixRow,
+    entry: &'a MatrixRow,
     distros: Vec<&'a DistroProfile>,
     arches: Vec<Arch>,
 }
@@ -221,7 +221,7 @@ impl Row<'_> {
     /// An exclude must fit something. Of patterns that is not known before the kernels are.
     fn check_exclude(&self, exclude: &Exclude) -> std::result::Result<(), (&'static str, Reason)> {
         let nothing = |key, kind, name: String| Err((key, Reason::FitsNothing { kind, name }));
-        if let Some(driver) = exclude.driver.as_ref().filter(|driver| !self.row.drivers.iter().any(|other| overlap(driver, other))) {
+        if let Some(driver) = exclude.driver.as_ref().filter(|driver| !self.entry.drivers.iter().any(|other| overlap(driver, other))) {
             return nothing("driver", "driver", driver.to_string());
         }
         if let Some(distro) = exclude.distro.as_ref().filter(|id| !self.distros.iter().any(|distro| distro.id == **id)) {
@@ -236,7 +236,7 @@ impl Row<'_> {
             (None, None) => true,
         };
         match &exclude.kernel {
-            Some(kernel) if !self.row.kernels.iter().any(|selector| may_fit(selector, kernel)) => nothing("kernel", "kernel", kernel.to_string()),
+            Some(kernel) if !self.entry.kernels.iter().any(|selector| may_fit(selector, kernel)) => nothing("kernel", "kernel", kernel.to_string()),
             _ => Ok(()),
         }
     }
@@ -250,11 +250,11 @@ impl Row<'_> {
         let fits_driver = |exclude: &Exclude, wanted: &DriverSelector| {
             exclude.driver.as_ref().is_none_or(|driver| driver.driver == wanted.driver && (driver.version.is_none() || driver.version == wanted.version))
         };
-        self.row.drivers.iter().all(|driver| {
-            self.row.kernels.iter().all(|kernel| {
+        self.entry.drivers.iter().all(|driver| {
+            self.entry.kernels.iter().all(|kernel| {
                 self.distros.iter().all(|distro| {
                     self.arches.iter().all(|arch| {
-                        self.row.exclude.iter().any(|exclude| {
+                        self.entry.exclude.iter().any(|exclude| {
                             fits_driver(exclude, driver)
                                 && fits_kernel(exclude, kernel)
                                 && exclude.distro.as_ref().is_none_or(|id| *id == distro.id)
