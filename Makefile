@@ -24,7 +24,7 @@ quickstart: ## build real driver images for real kernels, and show what came out
 	@scripts/quickstart.sh
 
 bench: setup build ## compare with docker buildx bake: prints a table, writes bench/results.json
-	scripts/stack.sh run --docker --base bookworm -- scripts/bench.py
+	scripts/bench.py
 
 clean: ## remove what cargo and runs left here (not the tools cache)
 	cargo clean

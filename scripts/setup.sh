@@ -12,7 +12,7 @@ HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 readonly COMMANDS='
     dockerd:docker.io docker:docker.io runc:runc iptables:iptables ip:iproute2
     docker-registry:docker-registry skopeo:skopeo mmdebstrap:mmdebstrap gpgv:gpgv
-    modprobe:kmod shellcheck:shellcheck python3:python3-minimal curl:curl xz:xz-utils git:git
+    modprobe:kmod shellcheck:shellcheck python3:python3 curl:curl xz:xz-utils git:git
     cc:gcc make:make'
 
 missing_packages() {
