@@ -118,6 +118,12 @@ impl Fetcher {
         Ok(Self { transfers, options, limit: Semaphore::new(TRANSFERS), turns: Turns::default(), swept: Mutex::default() })
     }
 
+    /// The rules by which addresses are rewritten.
+    #[must_use]
+    pub fn mirrors(&self) -> &Mirrors {
+        &self.options.mirrors
+    }
+
     /// Where downloads are kept.
     #[must_use]
     pub fn cache_dir(&self) -> &Path {

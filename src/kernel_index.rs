@@ -2,7 +2,6 @@
 
 mod apt;
 mod list;
-mod nearest;
 mod packages;
 mod release_file;
 mod resolve;
@@ -15,7 +14,6 @@ use std::sync::Arc;
 use futures::future::try_join_all;
 
 pub use self::list::{ListError, parse_list};
-pub use self::nearest::nearest;
 use self::resolve::Resolver;
 use self::rules::Rules;
 use crate::arch::Arch;
@@ -178,7 +176,7 @@ impl From<IndexError> for Failure {
             }
             IndexError::Expired { repository, until } => Self::new(Exit::Failed, format!("the repository {repository} has expired"))
                 .fact("until", until)
-                .help("the mirror is not updated any more; for a frozen copy set `check_valid_until: false` in the distro profile"),
+                .help("the mirror is not updated any more; for a frozen copy set `frozen: true` below `mirrors` in the project file"),
             IndexError::NoIndex { repository, path } => {
                 Self::new(Exit::Failed, format!("the repository {repository} has no `{path}`")).help("correct `components` or `arches` of the distro profile")
             }

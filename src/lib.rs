@@ -18,6 +18,7 @@ pub mod builder;
 pub mod render;
 pub mod check;
 pub mod image;
+pub mod kernel_memory;
 // plan
 pub mod plan;
 // catalogue
@@ -39,6 +40,7 @@ pub mod kernel;
 pub mod kernel_selector;
 pub mod mirror;
 pub mod package;
+pub mod pattern;
 pub mod reference;
 // ground
 pub mod env;

@@ -12,12 +12,13 @@ pub use view::{PlanView, TargetView};
 
 use crate::arch::Arch;
 use crate::error::{Exit, Failure};
-use crate::kernel::{KernelRelease, KernelVersion};
+use crate::kernel::{KernelRelease, KernelVersion, nearest};
 use crate::kernel_selector::KernelSelector;
 use crate::package::{Package, PublishedKernel, PublishedRelease};
 use crate::profile::distro::{DistroProfile, Release};
-use crate::profile::driver::{Build, ConfigRule, DriverProfile, DriverVersion, Module};
+use crate::profile::driver::{Build, ConfigRule, DriverProfile, DriverVersion, Module, Unsupported};
 use crate::profile::{Id, Version};
+use crate::project::Exclude;
 use crate::record::TargetLabel;
 use crate::reference::{Digest, Reference};
 
@@ -70,17 +71,17 @@ impl PlannedDriver {
 
     /// How it is built.
     pub fn build(&self) -> &Build {
-        self.version().build.as_ref().unwrap_or(&self.profile.build)
+        self.profile.build_of(self.version())
     }
 
     /// What comes out, in load order.
     pub fn modules(&self) -> &[Module] {
-        self.version().modules.as_deref().unwrap_or(&self.profile.modules)
+        self.profile.modules_of(self.version())
     }
 
     /// Options that the kernel must and must not have.
     pub fn config_rules(&self) -> Vec<ConfigRule> {
-        self.profile.requires.config.iter().chain(&self.version().requires.config).cloned().collect()
+        self.profile.requirements(self.version()).config
     }
 }
 
@@ -136,20 +137,9 @@ pub struct Skipped {
 /// Why something is no target.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Reason {
-    /// The driver is part of the kernel.
-    #[error("in the kernel since {since}, as `{module}`")]
-    InTree {
-        /// First kernel version that has it.
-        since: KernelVersion,
-        /// The kernel's module.
-        module: String,
-    },
-    /// No version of the driver supports this kernel version.
-    #[error("needs {0}")]
-    KernelRange(String),
-    /// The driver does not exist for the architecture.
-    #[error("driver does not support {0}")]
-    Arch(Arch),
+    /// The driver's profile says so.
+    #[error(transparent)]
+    Unsupported(#[from] Unsupported),
     /// The kernel's configuration, known from an earlier build, does not allow it.
     #[error("{0}")]
     Config(String),
@@ -183,19 +173,6 @@ pub struct Group {
     pub arches: Vec<Arch>,
     /// What to leave out.
     pub excludes: Vec<Exclude>,
-}
-
-/// What to leave out of a group: everything that fits all the given fields.
-#[derive(Clone, Debug, Default)]
-pub struct Exclude {
-    /// Driver id and perhaps version.
-    pub driver: Option<(Id, Option<Version>)>,
-    /// Distro id.
-    pub distro: Option<Id>,
-    /// Kernels.
-    pub kernel: Option<KernelSelector>,
-    /// Architecture.
-    pub arch: Option<Arch>,
 }
 
 /// What is known besides the selection.
@@ -331,15 +308,18 @@ impl Planner<'_> {
         release: &Chosen<'_>,
         kernel: &Arc<PublishedKernel>,
     ) -> Result<(), PlanError> {
-        let (index, supported) = choose_version(profile, version, kernel.release.version());
+        let (index, supported) = choose_version(profile, version, kernel.release.version(), release.arch);
         let key = (profile.id.clone(), index);
         let driver = self.drivers.entry(key).or_insert_with(|| Arc::new(PlannedDriver { profile: profile.clone(), index })).clone();
-        if group.excludes.iter().any(|exclude| exclude.fits(&driver, &release.distro, kernel, release.arch))
+        let excluded = |exclude: &Exclude| {
+            exclude.fits(profile.id.as_str(), driver.version().version.as_str(), release.distro.profile.id.as_str(), &kernel.release, release.arch)
+        };
+        if group.excludes.iter().any(excluded)
             || !self.seen.insert((profile.id.clone(), index, release.distro.release.id.to_string(), kernel.release.clone(), release.arch))
         {
             return Ok(());
         }
-        let toolchain = match supported.and_then(|()| self.check(&driver, release, kernel)) {
+        let toolchain = match supported.map_err(Reason::from).and_then(|()| self.check(&driver, release, kernel)) {
             Ok(toolchain) => toolchain,
             Err(reason) => {
                 self.plan.skipped.push(Skipped { target: label(&driver, &release.distro, kernel, release.arch), reason });
@@ -362,10 +342,6 @@ impl Planner<'_> {
     }
 
     fn check(&mut self, driver: &PlannedDriver, release: &Chosen<'_>, kernel: &PublishedKernel) -> Result<Arc<PlannedToolchain>, Reason> {
-        let allowed = |arches: &[Arch]| arches.is_empty() || arches.contains(&release.arch);
-        if !allowed(&driver.profile.requires.arches) || !allowed(&driver.version().requires.arches) {
-            return Err(Reason::Arch(release.arch));
-        }
         let rules = driver.config_rules();
         if !rules.is_empty()
             && let Some(text) = (self.known.unsupported)(kernel, &rules)
@@ -430,31 +406,19 @@ fn select(kernels: &[PublishedKernel], selectors: &[KernelSelector], matched: &m
     positions
 }
 
-/// The version that was named, or the newest that supports the kernel; and if none does, why.
-fn choose_version(profile: &DriverProfile, named: Option<&Version>, kernel: KernelVersion) -> (usize, Result<(), Reason>) {
-    let candidates = || profile.versions.iter().enumerate().filter(|(_, version)| named.is_none_or(|named| *named == version.version));
-    if let Some(in_tree) = profile.in_tree.as_ref().filter(|in_tree| kernel >= in_tree.since) {
-        let index = candidates().next().map_or(0, |(index, _)| index);
-        return (index, Err(Reason::InTree { since: in_tree.since, module: in_tree.module.clone() }));
+/// The version that was named, or the newest that supports the kernel; if there is none, the newest and why not.
+fn choose_version(profile: &DriverProfile, named: Option<&Version>, kernel: KernelVersion, arch: Arch) -> (usize, Result<(), Unsupported>) {
+    let position = |wanted: &Version| profile.versions.iter().position(|version| version.version == *wanted).unwrap_or(0);
+    match named {
+        Some(version) => {
+            let index = position(version);
+            (index, profile.supports(&profile.versions[index], kernel, arch))
+        }
+        None => match profile.select_version(kernel, arch) {
+            Ok(version) => (position(&version.version), Ok(())),
+            Err(reason) => (0, Err(reason)),
+        },
     }
-    let fits = |version: &DriverVersion| {
-        let ranges = [profile.requires.kernel, version.requires.kernel];
-        ranges.iter().all(|range| range.min.is_none_or(|min| kernel >= min) && range.below.is_none_or(|below| kernel < below))
-    };
-    if let Some((index, _)) = candidates().find(|(_, version)| fits(version)) {
-        return (index, Ok(()));
-    }
-    let index = candidates().next().map_or(0, |(index, _)| index);
-    let ranges = [profile.requires.kernel, profile.versions[index].requires.kernel];
-    let min = ranges.iter().filter_map(|range| range.min).max();
-    let below = ranges.iter().filter_map(|range| range.below).min();
-    let text = match (min, below) {
-        (Some(min), Some(below)) => format!("a kernel from {min} to below {below}"),
-        (Some(min), None) => format!("kernel {min} or newer"),
-        (None, Some(below)) => format!("a kernel older than {below}"),
-        (None, None) => "another kernel".into(),
-    };
-    (index, Err(Reason::KernelRange(text)))
 }
 
 /// The compiler's packages for a target architecture, if the release has them.
@@ -471,20 +435,10 @@ fn choose_toolchain(distro: &PlannedDistro, index: &PublishedRelease, arch: Arch
     Ok(Arc::new(PlannedToolchain { build_arch, compiler: compiler.to_owned(), cross, packages }))
 }
 
-impl Exclude {
-    fn fits(&self, driver: &PlannedDriver, distro: &PlannedDistro, kernel: &PublishedKernel, arch: Arch) -> bool {
-        let Self { driver: by_driver, distro: by_distro, kernel: by_kernel, arch: by_arch } = self;
-        by_driver.as_ref().is_none_or(|(id, version)| *id == driver.profile.id && version.as_ref().is_none_or(|v| *v == driver.version().version))
-            && by_distro.as_ref().is_none_or(|id| *id == distro.profile.id)
-            && by_kernel.as_ref().is_none_or(|selector| selector.matches(&kernel.release))
-            && by_arch.is_none_or(|by_arch| by_arch == arch)
-    }
-}
-
 fn no_kernel(selector: &KernelSelector, group: &Group, asked: &[&PublishedRelease]) -> PlanError {
     let kernels = asked.iter().map(|index| index.kernels.len()).sum::<usize>();
     let places: BTreeSet<_> = asked.iter().flat_map(|index| index.looked_in.iter().map(String::as_str)).collect();
-    let releases: Vec<_> = asked.iter().flat_map(|index| index.kernels.iter().map(|kernel| &kernel.release)).collect();
+    let releases = asked.iter().flat_map(|index| index.kernels.iter().map(|kernel| &kernel.release));
     PlanError::NoKernel {
         selector: selector.to_string(),
         distros: group.distros.iter().map(|(profile, _)| profile.id.as_str()).collect::<Vec<_>>().join(", "),
@@ -493,7 +447,7 @@ fn no_kernel(selector: &KernelSelector, group: &Group, asked: &[&PublishedReleas
             places.into_iter().collect::<Vec<_>>().join(", "),
             group.arches.iter().map(|arch| arch.oci()).collect::<Vec<_>>().join(" and ")
         ),
-        nearest: nearest(&selector.to_string(), &releases),
+        nearest: nearest(releases, &selector.to_string(), 3),
         list_command: format!("kmodforge kernels list{}", group.distros.first().map(|(profile, _)| format!(" --distro {}", profile.id)).unwrap_or_default()),
         fallbacks: group
             .distros
@@ -505,20 +459,6 @@ fn no_kernel(selector: &KernelSelector, group: &Group, asked: &[&PublishedReleas
             .into_iter()
             .collect(),
     }
-}
-
-/// The three releases that are most like a text: same beginning and same flavour first, then the newest.
-fn nearest(wanted: &str, releases: &[&KernelRelease]) -> Vec<KernelRelease> {
-    let flavour = |text: &str| text.split('-').filter(|part| part.starts_with(|c: char| c.is_ascii_alphabetic())).map(ToOwned::to_owned).collect::<Vec<_>>();
-    let wanted_flavour = flavour(wanted);
-    let common = |release: &str| release.bytes().zip(wanted.bytes()).take_while(|(a, b)| a == b).count();
-    let mut ranked: Vec<_> = releases.iter().collect();
-    ranked.sort_by(|a, b| {
-        let key = |release: &KernelRelease| (flavour(release.as_str()) == wanted_flavour, common(release.as_str()));
-        key(b).cmp(&key(a)).then_with(|| b.cmp(a))
-    });
-    ranked.dedup();
-    ranked.into_iter().take(3).map(|release| (*release).clone()).collect()
 }
 
 impl From<PlanError> for Failure {

@@ -40,8 +40,17 @@ pub struct ProjectFile {
     /// Prefixes of everything that is fetched, and what takes their place.
     #[serde(default)]
     pub mirrors: Mirrors,
-    /// Which drivers are built for which kernels. The rows add up.
-    pub matrix: Vec<MatrixRow>,
+    /// Which drivers are built for which kernels. The rows add up. Left out: the command line says it.
+    #[serde(default)]
+    pub matrix: Option<Vec<MatrixRow>>,
+}
+
+impl ProjectFile {
+    /// The rows of `matrix`.
+    #[must_use]
+    pub fn rows(&self) -> &[MatrixRow] {
+        self.matrix.as_deref().unwrap_or_default()
+    }
 }
 
 /// Every driver of a row is built for every kernel of it.

@@ -2,7 +2,7 @@
 
 mod recipe;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
@@ -58,10 +58,12 @@ struct Context<'a> {
     driver_packages: &'a [String],
     runtime: Vec<Fetched<'a>>,
     runtime_files: &'a [String],
+    runtime_directories: Vec<&'a str>,
     runtime_links: Vec<Link<'a>>,
     headers: Vec<Fetched<'a>>,
     build_from: &'static str,
     source_dir: &'static str,
+    make_variables: String,
     steps: Vec<String>,
     modules: Vec<TakenModule<'a>>,
     modules_name: &'a str,
@@ -79,7 +81,6 @@ struct Fetched<'a> {
 
 #[derive(Serialize)]
 struct Link<'a> {
-    directory: &'a str,
     from: &'a str,
     to: &'a str,
 }
@@ -124,10 +125,12 @@ pub fn dockerfile(target: &Target, mirrors: &Mirrors) -> Result<String, RenderEr
         driver_packages,
         runtime: runtime.iter().map(|(sha256, url)| Fetched { sha256, url: url.clone() }).collect(),
         runtime_files: &profile.runtime.files,
-        runtime_links: profile.runtime.links.iter().map(|(from, to)| Link { directory: parent(from.as_str()), from: from.as_str(), to }).collect(),
+        runtime_directories: profile.runtime.links.keys().filter_map(|link| Some(link.as_str().rsplit_once('/')?.0)).collect::<BTreeSet<_>>().into_iter().collect(),
+        runtime_links: profile.runtime.links.iter().map(|(from, to)| Link { from: from.as_str(), to }).collect(),
         headers: headers.iter().map(|(sha256, url)| Fetched { sha256, url: url.clone() }).collect(),
         build_from: if driver_packages.is_empty() { "toolchain" } else { "driver-toolchain" },
         source_dir: SOURCE_DIR,
+        make_variables: recipe::make_variables(target)?,
         steps: recipe::steps(target)?,
         modules: target
             .driver
@@ -146,10 +149,6 @@ pub fn dockerfile(target: &Target, mirrors: &Mirrors) -> Result<String, RenderEr
         labels: labels(target).into_iter().map(|(name, value)| Label { name, value }).collect(),
     };
     Ok(template::render(&format!("dockerfile/{}.Dockerfile.tera", profile.family.name()), &context)?)
-}
-
-fn parent(path: &str) -> &str {
-    path.rsplit_once('/').map_or(".", |(parent, _)| parent)
 }
 
 /// The image's labels: the `org.opencontainers.image.*` set and kmodforge's own, which carry the raw kernel release.
@@ -172,11 +171,55 @@ pub fn labels(target: &Target) -> BTreeMap<String, String> {
     ])
 }
 
-/// Sets the input digests of all targets.
+/// Annotations that tell a later run what an image was made from.
+pub fn input_annotations(target: &Target, base: Option<&Digest>) -> BTreeMap<String, String> {
+    let mut annotations = BTreeMap::new();
+    if let Some(inputs) = &target.inputs {
+        annotations.insert(format!("{ANNOTATION}input-digest"), inputs.digest.to_string());
+        for (name, part) in inputs.parts {
+            annotations.insert(format!("{ANNOTATION}input.{name}"), format!("{part:012x}"));
+        }
+    }
+    if let Some(base) = base {
+        annotations.insert(format!("{ANNOTATION}base-digest"), base.to_string());
+    }
+    annotations
+}
+
+/// Whether an image with these annotations is what the target would become: its digest of inputs is the same, and its base
+/// image is the present one where both are known. If not, the reason to build again.
+///
+/// # Errors
+/// The reason, in a few words.
+pub fn is_current(target: &Target, annotations: &BTreeMap<String, String>, base: Option<&Digest>) -> Result<(), String> {
+    let get = |name: &str| annotations.get(&format!("{ANNOTATION}{name}")).map(String::as_str);
+    let Some(inputs) = &target.inputs else { return Err("inputs unknown".into()) };
+    if target.driver.version().sources.iter().any(|source| matches!(source, Source::Path(_))) {
+        return Err("source is a folder on this machine".into());
+    }
+    if get("input-digest").is_none() {
+        return Err("tag exists, but holds an image that was not made by kmodforge".into());
+    }
+    if get("input-digest") != Some(inputs.digest.as_str()) {
+        let changed: Vec<_> = inputs.parts.iter().filter(|(name, part)| get(&format!("input.{name}")) != Some(&format!("{part:012x}"))).map(|(name, _)| *name).collect();
+        return Err(match changed.first() {
+            Some(&"source") => "driver source changed".into(),
+            Some(&"kernel") => "kernel headers changed".into(),
+            Some(&"tools") => "programs of the image changed".into(),
+            _ => "build recipe changed".into(),
+        });
+    }
+    match (get("base-digest"), base) {
+        (Some(then), Some(now)) if then != now.as_str() => Err("base image changed".into()),
+        _ => Ok(()),
+    }
+}
+
+/// Sets the input digests of all targets. `arguments` stands for the choices of the command line that end up in an image.
 ///
 /// # Errors
 /// When a target cannot be rendered.
-pub fn fill_inputs(plan: &mut Plan) -> Result<(), RenderError> {
+pub fn fill_inputs(plan: &mut Plan, arguments: &str) -> Result<(), RenderError> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let chunk = plan.targets.len().div_ceil(threads).max(1);
     std::thread::scope(|scope| {
@@ -186,7 +229,7 @@ pub fn fill_inputs(plan: &mut Plan) -> Result<(), RenderError> {
             .map(|targets| {
                 scope.spawn(move || {
                     for target in targets {
-                        target.inputs = Some(inputs(target)?);
+                        target.inputs = Some(inputs(target, arguments)?);
                     }
                     Ok(())
                 })
@@ -200,14 +243,14 @@ pub fn fill_inputs(plan: &mut Plan) -> Result<(), RenderError> {
 ///
 /// # Errors
 /// When the target cannot be rendered.
-pub fn inputs(target: &Target) -> Result<Inputs, RenderError> {
+pub fn inputs(target: &Target, arguments: &str) -> Result<Inputs, RenderError> {
     let Target { driver, distro: _, kernel, arch, toolchain: _, runtime, image: _, inputs: _, state: _ } = target;
     let DriverVersion { version: _, sources, firmware, requires: _, build: _, modules: _ } = driver.version();
     let parts = [
         ("source", hash(&(sources.iter().map(source_identity).collect::<Vec<_>>(), firmware))),
         ("kernel", hash(&kernel.headers.iter().map(|package| &package.sha256).collect::<Vec<_>>())),
         ("tools", hash(&runtime.iter().map(|package| &package.sha256).collect::<Vec<_>>())),
-        ("recipe", hash(&(FORMAT, dockerfile(target, &Mirrors::default())?, arch))),
+        ("recipe", hash(&(FORMAT, dockerfile(target, &Mirrors::default())?, arch, arguments))),
     ];
     let mut whole = Sha256::new();
     for (_, part) in &parts {

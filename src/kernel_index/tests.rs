@@ -281,7 +281,7 @@ async fn faults_name_the_repository() {
     assert_eq!(
         Setting::new(expired.clone()).await.failure().await,
         "error: the repository `bookworm` of http://ftp.debian.org/debian has expired\n  until     Fri, 06 Nov 2020 08:08:01 UTC\n  \
-         help      the mirror is not updated any more; for a frozen copy set `check_valid_until: false` in the distro profile"
+         help      the mirror is not updated any more; for a frozen copy set `frozen: true` below `mirrors` in the project file"
     );
     let mut frozen = Setting::new(expired).await;
     frozen.distro.releases[0].repositories[0].check_valid_until = false;

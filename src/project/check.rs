@@ -96,8 +96,10 @@ pub(super) fn check_file(file: &ProjectFile, source: &Source) -> Result<()> {
         check_repository(repository).map_err(|reason| fail(source, &Trail::to("repository"), reason))?;
     }
     let matrix = Trail::to("matrix");
-    some(source, &matrix, "matrix", &file.matrix)?;
-    for (index, row) in file.matrix.iter().enumerate() {
+    if let Some(rows) = &file.matrix {
+        some(source, &matrix, "matrix", rows)?;
+    }
+    for (index, row) in file.rows().iter().enumerate() {
         check_lists(source, &matrix.then(index), row)?;
     }
     Ok(())
@@ -158,7 +160,7 @@ fn fail(source: &Source, trail: &Trail, reason: Reason) -> Impossible {
 /// What the file and the profiles tell together.
 pub(super) fn check_matrix(file: &ProjectFile, source: &Source, profiles: &dyn Profiles) -> Result<()> {
     let (drivers, distros) = (profiles.drivers(), profiles.distros());
-    for (index, row) in file.matrix.iter().enumerate() {
+    for (index, row) in file.rows().iter().enumerate() {
         let trail = Trail::to("matrix").then(index);
         for (index, selector) in row.drivers.iter().enumerate() {
             check_driver(selector, &drivers).map_err(|reason| fail(source, &trail.then("drivers").then(index), reason))?;

@@ -55,7 +55,7 @@ matrix:
 "#,
     )
     .unwrap();
-    let row = &project.content.matrix[0];
+    let row = &project.content.rows()[0];
     assert_eq!(row.drivers.iter().map(ToString::to_string).collect::<Vec<_>>(), ["v4l2loopback@0.15.3", "zfs"]);
     assert_eq!(row.kernels[1].newest(), Some(2));
     assert_eq!(project.profiles(), Some(PathBuf::from("our/profiles")));

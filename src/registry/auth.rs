@@ -9,35 +9,20 @@ use futures::future::BoxFuture;
 use serde::Deserialize;
 use tokio::time::Instant;
 
+pub use crate::credentials::Credential;
+use crate::credentials::Credentials;
 use crate::error::Failure;
-
-/// What a user has for a registry.
-#[derive(Clone, PartialEq, Eq)]
-pub enum Credential {
-    /// Name and password, or a personal token in its place.
-    Basic {
-        /// The name.
-        username: String,
-        /// The password; never logged.
-        password: String,
-    },
-    /// An `OAuth2` refresh token, as `docker login` stores it for some registries.
-    IdentityToken(String),
-}
-
-impl std::fmt::Debug for Credential {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Basic { username, .. } => write!(f, "Basic({username})"),
-            Self::IdentityToken(_) => f.write_str("IdentityToken"),
-        }
-    }
-}
 
 /// Where credentials come from.
 pub trait CredentialSource: Send + Sync {
     /// The credential for a registry, named as in references (`docker.io`, `127.0.0.1:5000`); `None` when there is none.
     fn credential<'a>(&'a self, host: &'a str) -> BoxFuture<'a, Result<Option<Credential>, Failure>>;
+}
+
+impl CredentialSource for Credentials {
+    fn credential<'a>(&'a self, host: &'a str) -> BoxFuture<'a, Result<Option<Credential>, Failure>> {
+        Box::pin(async move { Ok(self.for_host(host).await?) })
+    }
 }
 
 /// Nobody.

@@ -7,47 +7,61 @@ use super::{RenderError, SOURCE_DIR};
 use crate::mirror::Mirrors;
 use crate::plan::Target;
 use crate::profile::InnerPath;
+use crate::profile::placeholder::{Placeholders, expand};
 use crate::profile::distro::Repository;
 use crate::profile::driver::{Kbuild, Make, Run, Step};
 use crate::template::quote_shell;
 
 /// A line of `sources.list`.
-pub fn sources_line(repository: &Repository, mirrors: &Mirrors) -> String {
-    let option = if repository.check_valid_until { "" } else { "[check-valid-until=no] " };
+pub(super) fn sources_line(repository: &Repository, mirrors: &Mirrors) -> String {
+    let option = if repository.check_valid_until && !mirrors.frozen { "" } else { "[check-valid-until=no] " };
     format!("deb {option}{} {} {}", mirrors.package(&repository.url), repository.suite, repository.components.join(" "))
 }
 
+/// `NAME=value` for the reference module's `make`.
+pub(super) fn make_variables(target: &Target) -> Result<String, RenderError> {
+    let mut words = String::new();
+    let values = Values::of(target);
+    let driver = target.driver.profile.id.to_string();
+    values.variables(&mut words, &BTreeMap::new()).map_err(|message| RenderError::Placeholder { driver, message })?;
+    Ok(words)
+}
+
 /// The build's steps, each one a line of shell, run in the source's directory.
-pub fn steps(target: &Target) -> Result<Vec<String>, RenderError> {
+pub(super) fn steps(target: &Target) -> Result<Vec<String>, RenderError> {
     let values = Values::of(target);
     let driver = target.driver.profile.id.as_str();
     let steps = &target.driver.build().steps;
     steps.iter().map(|step| values.step(step)).collect::<Result<_, _>>().map_err(|message| RenderError::Placeholder { driver: driver.to_owned(), message })
 }
 
-/// What placeholders stand for.
-struct Values(Vec<(&'static str, String)>, String);
+/// What placeholders stand for, and variables that every `make` gets.
+struct Values<'a> {
+    placeholders: Placeholders,
+    kernel_dir: String,
+    cross: &'a str,
+    variables: &'a BTreeMap<String, String>,
+}
 
-impl Values {
-    fn of(target: &Target) -> Self {
+impl<'a> Values<'a> {
+    fn of(target: &'a Target) -> Self {
         let kernel = target.kernel.release.as_str();
-        let kernel_dir = target.distro.profile.kernels.directory.replace("{kernel}", kernel);
-        let cross = target.toolchain.cross.clone();
-        Self(
-            vec![
-                ("kernel", kernel.to_owned()),
-                ("kernel_dir", kernel_dir.clone()),
-                ("kernel_source", format!("/lib/modules/{kernel}/source")),
-                ("source", SOURCE_DIR.to_owned()),
-                ("cc", format!("{cross}{}", target.toolchain.compiler)),
-                ("cross", cross.clone()),
-                ("arch", target.arch.kbuild().to_owned()),
-                ("machine", target.arch.machine().to_owned()),
-                ("triplet", target.arch.gnu_triplet().to_owned()),
-                ("version", target.driver.version().version.to_string()),
-            ],
-            kernel_dir,
-        )
+        let rules = &target.distro.profile.kernels;
+        let kernel_dir = rules.directory.replace("{kernel}", kernel);
+        let source_dir = rules.source_directory.as_ref().map_or_else(|| kernel_dir.clone(), |directory| directory.replace("{kernel}", kernel));
+        let cross = target.toolchain.cross.as_str();
+        let placeholders = Placeholders::default()
+            .with("kernel", kernel)
+            .with("kernel_dir", &kernel_dir)
+            .with("kernel_source", source_dir)
+            .with("source", SOURCE_DIR)
+            .with("cc", format!("{cross}{}", target.toolchain.compiler))
+            .with("cross", cross)
+            .with("arch", target.arch.kbuild())
+            .with("machine", target.arch.machine())
+            .with("triplet", target.arch.gnu_triplet())
+            .with("version", target.driver.version().version.as_str());
+        Self { placeholders, kernel_dir, cross, variables: &target.distro.profile.toolchain.variables }
     }
 
     fn step(&self, step: &Step) -> Result<String, String> {
@@ -59,7 +73,7 @@ impl Values {
     }
 
     fn kbuild(&self, Kbuild { directory, variables, symbols_from }: &Kbuild) -> Result<String, String> {
-        let mut command = format!("make -j\"$(nproc)\" -C {} M={}", quote_shell(&self.1), quote_shell(&below_source(directory)));
+        let mut command = format!("make -j\"$(nproc)\" -C {} M={}", quote_shell(&self.kernel_dir), quote_shell(&below_source(directory)));
         if !symbols_from.is_empty() {
             let files: Vec<_> = symbols_from.iter().map(|directory| format!("{}/Module.symvers", below_source(directory))).collect();
             let _ = write!(command, " KBUILD_EXTRA_SYMBOLS={}", quote_shell(&files.join(" ")));
@@ -92,29 +106,18 @@ impl Values {
     }
 
     /// `CROSS_COMPILE` for every make, unless the profile sets it: Debian's header trees take it from the command line only.
-    fn variables(&self, command: &mut String, variables: &BTreeMap<String, String>) -> Result<(), String> {
-        let cross = self.expand("{cross}")?;
-        if !cross.is_empty() && !variables.contains_key("CROSS_COMPILE") {
-            let _ = write!(command, " CROSS_COMPILE={}", quote_shell(&cross));
+    fn variables(&self, command: &mut String, own: &BTreeMap<String, String>) -> Result<(), String> {
+        if !self.cross.is_empty() && !own.contains_key("CROSS_COMPILE") {
+            let _ = write!(command, " CROSS_COMPILE={}", quote_shell(self.cross));
         }
-        for (name, value) in variables {
+        for (name, value) in self.variables.iter().filter(|(name, _)| !own.contains_key(*name)).chain(own) {
             let _ = write!(command, " {name}={}", quote_shell(&self.expand(value)?));
         }
         Ok(())
     }
 
     fn expand(&self, text: &str) -> Result<String, String> {
-        let mut expanded = String::with_capacity(text.len());
-        let mut rest = text;
-        while let Some((before, after)) = rest.split_once('{') {
-            expanded.push_str(before);
-            let (name, after) = after.split_once('}').ok_or_else(|| format!("`{text}` has a `{{` without `}}`"))?;
-            let value = self.0.iter().find(|(known, _)| *known == name).ok_or_else(|| format!("`{text}` names `{{{name}}}`, which does not exist"))?;
-            expanded.push_str(&value.1);
-            rest = after;
-        }
-        expanded.push_str(rest);
-        Ok(expanded)
+        expand(text, &self.placeholders).map_err(|error| format!("`{text}`: {error}"))
     }
 }
 

@@ -1,15 +1,16 @@
 //! Suggestions for a kernel that nobody publishes.
 
 use std::cmp::Reverse;
+use std::collections::BTreeSet;
 
-use crate::kernel::KernelRelease;
+use super::KernelRelease;
 
 /// The releases that are most like the wanted one (or a pattern for it), best first: the same flavour before others,
 /// then the more leading numbers in common, then the smaller the difference of the first number that differs.
 #[must_use]
-pub fn nearest(releases: &[KernelRelease], wanted: &str, count: usize) -> Vec<KernelRelease> {
+pub fn nearest<'a>(releases: impl IntoIterator<Item = &'a KernelRelease>, wanted: &str, count: usize) -> Vec<KernelRelease> {
     let (wanted_words, wanted_numbers) = (words(wanted), numbers(wanted));
-    let mut ranked: Vec<_> = releases.iter().collect();
+    let mut ranked: Vec<_> = releases.into_iter().collect::<BTreeSet<_>>().into_iter().collect();
     ranked.sort_by_cached_key(|release| {
         let (words, numbers) = (words(release.as_str()), numbers(release.as_str()));
         let common = numbers.iter().zip(&wanted_numbers).take_while(|(a, b)| a == b).count();
