@@ -1,28 +1,46 @@
 //! kmodforge turns a driver and a kernel release into a driver container image that is known to work on that kernel.
 //!
-//! The modules are listed in the order of `docs/design.md`: a module names only modules of lower rows.
+//! The modules stand in the rows of `docs/design.md`: a module names only modules of lower rows, which `tests/layers.rs` checks.
 
-// row: pipeline
+// commands
+pub mod commands;
+// cli, ui
+pub mod cli;
+pub mod ui;
+// pipeline
 pub mod pipeline;
-// row: buildkit, registry
+// outside world
 pub mod registry;
-// row: builder, check, image
+pub mod kernel_index;
+// stages
+pub mod builder;
+pub mod render;
+pub mod check;
 pub mod image;
-// row: plan
+// plan
 pub mod plan;
-// row: profile
+// catalogue
+pub mod catalog;
+pub mod project;
+// profile
 pub mod profile;
-// row: record
+// tools
+pub mod template;
+pub mod yaml;
+pub mod fetch;
+pub mod kmod;
 pub mod record;
-// row: vocabulary
+// vocabulary
 pub mod arch;
 pub mod finding;
 pub mod kernel;
+pub mod kernel_selector;
 pub mod mirror;
 pub mod package;
 pub mod reference;
-// row: ground
+// ground
 pub mod env;
 pub mod error;
-// row: builder
-pub mod builder;
+
+#[cfg(test)]
+mod fixture;

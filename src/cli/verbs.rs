@@ -1,0 +1,303 @@
+//! The other verbs.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand, ValueEnum};
+use clap_complete::Shell;
+
+use super::select::{ProjectArgs, RegistryArgs, SelectArgs};
+use super::values::DistroArg;
+use crate::arch::Arch;
+
+/// Arguments of `plan`.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+Examples:
+  kmodforge plan --driver v4l2loopback --kernel latest:3 --kernel '*-cloud-amd64' --distro debian
+  kmodforge plan -f kmodforge.yaml --format github >> \"$GITHUB_OUTPUT\"
+  uname -r | kmodforge plan --driver zfs --kernels-from - --no-registry")]
+pub struct PlanArgs {
+    /// Which targets.
+    #[command(flatten)]
+    pub select: SelectArgs,
+    /// How registries are reached.
+    #[command(flatten)]
+    pub registry: RegistryArgs,
+    /// Do not ask the registry what is published.
+    #[arg(long)]
+    pub no_registry: bool,
+    /// `table` for people, `json` for programs, `github` and `gitlab` for a matrix of jobs.
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
+    pub format: PlanFormat,
+}
+
+/// How a plan is printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum PlanFormat {
+    /// For people.
+    #[default]
+    Table,
+    /// Everything that was decided.
+    Json,
+    /// A GitHub Actions matrix.
+    Github,
+    /// A GitLab CI matrix.
+    Gitlab,
+}
+
+/// Arguments of `render`.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+Example:
+  kmodforge render --driver v4l2loopback --kernel 6.1.0-56-amd64 -o out
+  docker build out/v4l2loopback-0.15.3-6.1.0-56-amd64")]
+pub struct RenderArgs {
+    /// Which targets.
+    #[command(flatten)]
+    pub select: SelectArgs,
+    /// Folder to write to; one folder per target in it.
+    #[arg(short, long, value_name = "DIR")]
+    pub output: PathBuf,
+}
+
+/// Arguments of `verify`.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+Examples:
+  kmodforge verify registry.example/drivers/v4l2loopback:0.15.3-6.1.0-56-amd64
+  kmodforge verify oci:out --arch arm64 --format json
+  kmodforge verify registry.example/other-tool/zfs:6.1 --kernel 6.1.0-56-amd64 --driver zfs --distro debian")]
+pub struct VerifyArgs {
+    /// Registry reference, `oci:DIR` or `oci-archive:FILE`.
+    #[arg(value_name = "IMAGE")]
+    pub image: String,
+    /// Kernel release that the image is for [default: what its labels or paths say].
+    #[arg(long, value_name = "RELEASE")]
+    pub kernel: Option<String>,
+    /// Driver whose profile tells what to expect [default: what its labels say].
+    #[arg(long, value_name = "NAME[@VERSION]")]
+    pub driver: Option<String>,
+    /// Architecture to take from a multi-platform image; may be repeated [default: all of it].
+    #[arg(long = "arch", value_name = "ARCH")]
+    pub arches: Vec<Arch>,
+    /// Distribution whose headers to check against [default: the one that recognises the release].
+    #[arg(long, value_name = "ID[:RELEASE]")]
+    pub distro: Option<DistroArg>,
+    /// Where mirrors are set.
+    #[command(flatten)]
+    pub project: ProjectArgs,
+    /// How registries are reached.
+    #[command(flatten)]
+    pub registry: RegistryArgs,
+    /// `table` for people, `json` for programs.
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
+    pub format: TextFormat,
+}
+
+/// For people or for programs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum TextFormat {
+    /// For people.
+    #[default]
+    Table,
+    /// For programs.
+    Json,
+}
+
+/// What can be asked about kernels.
+#[derive(Clone, Debug, Subcommand)]
+pub enum KernelsCommand {
+    /// List the kernels that distributions publish.
+    List(KernelsListArgs),
+    /// Tell which distro profiles recognise a release.
+    Match(KernelsMatchArgs),
+}
+
+/// Arguments of `kernels list`.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+Example:
+  kmodforge kernels list --distro debian:bookworm --arch amd64 --format text | grep cloud")]
+pub struct KernelsListArgs {
+    /// Distribution; may be repeated [default: all].
+    #[arg(long = "distro", value_name = "ID[:RELEASE]")]
+    pub distros: Vec<DistroArg>,
+    /// Architecture; may be repeated [default: this machine's].
+    #[arg(long = "arch", value_name = "ARCH")]
+    pub arches: Vec<Arch>,
+    /// Where mirrors are set.
+    #[command(flatten)]
+    pub project: ProjectArgs,
+    /// `table` for people, `json` for programs, `text` for one release per line.
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
+    pub format: ListFormat,
+}
+
+/// How a list is printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum ListFormat {
+    /// For people.
+    #[default]
+    Table,
+    /// For programs.
+    Json,
+    /// One per line.
+    Text,
+}
+
+/// Arguments of `kernels match`.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+Example:
+  kmodforge kernels match \"$(uname -r)\" 6.12.107+deb12-cloud-amd64")]
+pub struct KernelsMatchArgs {
+    /// Kernel releases, as `uname -r` prints them.
+    #[arg(value_name = "RELEASE", required = true)]
+    pub releases: Vec<String>,
+    /// `table` for people, `json` for programs.
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
+    pub format: TextFormat,
+}
+
+/// What can be asked about profiles.
+#[derive(Clone, Debug, Subcommand)]
+pub enum ProfileCommand {
+    /// List the profiles, and where each comes from.
+    List(ProfileListArgs),
+    /// Print a profile.
+    Show(ProfileShowArgs),
+    /// Check profile and project files for mistakes.
+    Check(ProfileCheckArgs),
+    /// Print a JSON Schema, for editors and programs.
+    Schema(ProfileSchemaArgs),
+}
+
+/// The two kinds of profile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ProfileKind {
+    /// How headers, compiler and tools of a kernel are obtained.
+    Distro,
+    /// Where a driver's source is and how it is built.
+    Driver,
+}
+
+/// Arguments of `profile list`.
+#[derive(Args, Clone, Debug)]
+pub struct ProfileListArgs {
+    /// Only profiles of this kind.
+    #[arg(long, value_name = "KIND", value_enum)]
+    pub kind: Option<ProfileKind>,
+    /// `table` for people, `json` for programs.
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
+    pub format: TextFormat,
+}
+
+/// Arguments of `profile show`.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+Example:
+  kmodforge profile show v4l2loopback > profiles/drivers/v4l2loopback.yaml")]
+pub struct ProfileShowArgs {
+    /// Id of the profile.
+    #[arg(value_name = "ID")]
+    pub id: String,
+    /// Its kind, when a distro and a driver share the id.
+    #[arg(long, value_name = "KIND", value_enum)]
+    pub kind: Option<ProfileKind>,
+    /// The file as it was written, or JSON with every default filled in.
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
+    pub format: ShowFormat,
+}
+
+/// How a profile is printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum ShowFormat {
+    /// As it was written, comments included.
+    #[default]
+    Yaml,
+    /// For programs, with every default filled in.
+    Json,
+}
+
+/// Arguments of `profile check`.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+Example:
+  kmodforge profile check profiles/drivers/*.yaml kmodforge.yaml")]
+pub struct ProfileCheckArgs {
+    /// Files, or folders with `distros/` and `drivers/` [default: every profile and the project file].
+    #[arg(value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+}
+
+/// Arguments of `profile schema`.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+Example:
+  kmodforge profile schema driver > driver.schema.json
+  # yaml-language-server: $schema=driver.schema.json")]
+pub struct ProfileSchemaArgs {
+    /// Of what.
+    #[arg(value_name = "KIND", value_enum)]
+    pub kind: SchemaKind,
+}
+
+/// What there are JSON Schemas of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum SchemaKind {
+    /// `distros/<id>.yaml`.
+    Distro,
+    /// `drivers/<id>.yaml`.
+    Driver,
+    /// `kmodforge.yaml`.
+    Project,
+    /// `kmodforge-record.json`.
+    Record,
+    /// The lines of `--progress json`.
+    Progress,
+}
+
+/// Arguments of `doctor`.
+#[derive(Args, Clone, Debug)]
+pub struct DoctorArgs {
+    /// The builder to ask, as in `build`.
+    #[arg(long, value_name = "BUILDER", default_value = "auto")]
+    pub builder: String,
+    /// The repository to ask whether a push is allowed [default: the project file's].
+    #[arg(long, value_name = "REPO")]
+    pub repo: Option<String>,
+    /// Where mirrors and the repository are set.
+    #[command(flatten)]
+    pub project: ProjectArgs,
+    /// How registries are reached.
+    #[command(flatten)]
+    pub registry: RegistryArgs,
+    /// `table` for people, `json` for programs.
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
+    pub format: TextFormat,
+}
+
+/// Arguments of `completions`.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+Examples:
+  kmodforge completions bash > ~/.local/share/bash-completion/completions/kmodforge
+  kmodforge completions zsh > \"${fpath[1]}/_kmodforge\"
+  kmodforge completions fish > ~/.config/fish/completions/kmodforge.fish")]
+pub struct CompletionsArgs {
+    /// The shell.
+    #[arg(value_name = "SHELL", value_enum)]
+    pub shell: Shell,
+}
+
+/// Arguments of `man`.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+Examples:
+  kmodforge man | man -l -
+  kmodforge man ~/.local/share/man/man1")]
+pub struct ManArgs {
+    /// Folder for one page per verb; it is made if need be.
+    #[arg(value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+}
