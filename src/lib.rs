@@ -11,14 +11,14 @@ pub mod ui;
 pub mod pipeline;
 // outside world
 pub mod buildkit;
-pub mod registry;
 pub mod kernel_index;
+pub mod registry;
 // stages
 pub mod builder;
-pub mod render;
 pub mod check;
 pub mod image;
 pub mod kernel_memory;
+pub mod render;
 // plan
 pub mod plan;
 // catalogue
@@ -27,12 +27,12 @@ pub mod project;
 // profile
 pub mod profile;
 // tools
-pub mod template;
-pub mod yaml;
+pub mod credentials;
 pub mod fetch;
 pub mod kmod;
 pub mod record;
-pub mod credentials;
+pub mod template;
+pub mod yaml;
 // vocabulary
 pub mod arch;
 pub mod finding;

@@ -43,14 +43,15 @@ fn in_class(class: &str, c: char) -> bool {
     class.contains(&c) || class.windows(3).any(|range| range[1] == '-' && (range[0]..=range[2]).contains(&c))
 }
 
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn patterns_match_as_in_a_shell() {
-        for (pattern, name) in [("*", ""), ("*", "a/b"), ("a*c", "abbc"), ("a?c", "abc"), ("[a-c]x", "bx"), ("[!a-c]x", "dx"), ("a**b", "ab"), ("*.bin", "nvidia/1/gsp.bin")] {
+        for (pattern, name) in
+            [("*", ""), ("*", "a/b"), ("a*c", "abbc"), ("a?c", "abc"), ("[a-c]x", "bx"), ("[!a-c]x", "dx"), ("a**b", "ab"), ("*.bin", "nvidia/1/gsp.bin")]
+        {
             assert!(matches(pattern, name), "{pattern} {name}");
         }
         for (pattern, name) in [("", "a"), ("a", ""), ("a?c", "ac"), ("[a-c]x", "dx"), ("a*c", "ab"), ("*.bin", "gsp.bin.xz")] {

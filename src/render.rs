@@ -125,7 +125,14 @@ pub fn dockerfile(target: &Target, mirrors: &Mirrors) -> Result<String, RenderEr
         driver_packages,
         runtime: runtime.iter().map(|(sha256, url)| Fetched { sha256, url: url.clone() }).collect(),
         runtime_files: &profile.runtime.files,
-        runtime_directories: profile.runtime.links.keys().filter_map(|link| Some(link.as_str().rsplit_once('/')?.0)).collect::<BTreeSet<_>>().into_iter().collect(),
+        runtime_directories: profile
+            .runtime
+            .links
+            .keys()
+            .filter_map(|link| Some(link.as_str().rsplit_once('/')?.0))
+            .collect::<BTreeSet<_>>()
+            .into_iter()
+            .collect(),
         runtime_links: profile.runtime.links.iter().map(|(from, to)| Link { from: from.as_str(), to }).collect(),
         headers: headers.iter().map(|(sha256, url)| Fetched { sha256, url: url.clone() }).collect(),
         build_from: if driver_packages.is_empty() { "toolchain" } else { "driver-toolchain" },
@@ -201,7 +208,8 @@ pub fn is_current(target: &Target, annotations: &BTreeMap<String, String>, base:
         return Err("tag exists, but holds an image that was not made by kmodforge".into());
     }
     if get("input-digest") != Some(inputs.digest.as_str()) {
-        let changed: Vec<_> = inputs.parts.iter().filter(|(name, part)| get(&format!("input.{name}")) != Some(&format!("{part:012x}"))).map(|(name, _)| *name).collect();
+        let changed: Vec<_> =
+            inputs.parts.iter().filter(|(name, part)| get(&format!("input.{name}")) != Some(&format!("{part:012x}"))).map(|(name, _)| *name).collect();
         return Err(match changed.first() {
             Some(&"source") => "driver source changed".into(),
             Some(&"kernel") => "kernel headers changed".into(),

@@ -59,7 +59,11 @@ pub async fn run(global: &GlobalArgs, args: &BuildArgs, ui: &Ui, cancel: Cancell
         logs: args.result.log_dir.clone(),
         work: work.path().to_owned(),
         base_digests: bases.clone(),
-        driver_folders: plan.targets.iter().map(|target| (target.driver.profile.id.to_string(), session.driver_folder(target.driver.profile.id.as_str()))).collect(),
+        driver_folders: plan
+            .targets
+            .iter()
+            .map(|target| (target.driver.profile.id.to_string(), session.driver_folder(target.driver.profile.id.as_str())))
+            .collect(),
     };
 
     let to_build = plan.targets.iter().any(|target| matches!(target.state, State::Build(_)));
@@ -149,7 +153,9 @@ fn write_record(file: &Path, record: &Record) -> Result<(), Failure> {
         temporary.persist(file).map_err(|error| error.error)?;
         Ok(())
     };
-    write().map_err(|error| Failure::new(Exit::Failed, format!("the record `{}` cannot be written: {error}", file.display())).help("choose another place: --record FILE"))
+    write().map_err(|error| {
+        Failure::new(Exit::Failed, format!("the record `{}` cannot be written: {error}", file.display())).help("choose another place: --record FILE")
+    })
 }
 
 async fn connect(args: &BuildArgs, session: &Session, ui: &Ui, cancel: &CancellationToken) -> Result<Arc<dyn Builder>, Failure> {
@@ -215,7 +221,9 @@ fn read_secret(secret: &SecretArg) -> Result<Secret, Failure> {
             .fact("expected", "`apt-auth`: logins for package repositories, as apt_auth.conf(5) describes them"));
     }
     let data = match &secret.source {
-        SecretSource::File(file) => std::fs::read(file).map_err(|error| Failure::new(Exit::Usage, format!("the secret's file `{}` cannot be read: {error}", file.display())))?,
+        SecretSource::File(file) => {
+            std::fs::read(file).map_err(|error| Failure::new(Exit::Usage, format!("the secret's file `{}` cannot be read: {error}", file.display())))?
+        }
         SecretSource::Env(name) => env::var(name).ok_or_else(|| Failure::new(Exit::Usage, format!("the secret's variable `{name}` is not set")))?.into_bytes(),
     };
     Ok(Secret { id: secret.id.clone(), data: data.into() })

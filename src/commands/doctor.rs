@@ -26,7 +26,8 @@ pub async fn run(global: &GlobalArgs, args: &DoctorArgs, ui: &Ui) -> Result<Exit
     match args.format {
         TextFormat::Table => ui.doctor(&lines),
         TextFormat::Json => {
-            let value: Vec<_> = lines.iter().map(|line| json!({ "name": line.name, "state": line.state.name(), "text": line.text, "remedy": line.remedy })).collect();
+            let value: Vec<_> =
+                lines.iter().map(|line| json!({ "name": line.name, "state": line.state.name(), "text": line.text, "remedy": line.remedy })).collect();
             ui.data(&format!("{}\n", serde_json::to_string_pretty(&value).unwrap_or_default()));
         }
     }
@@ -80,7 +81,9 @@ async fn registry(session: &Session, args: &DoctorArgs) -> DoctorLine {
         session.registry(&args.registry)?.check_push(&reference).await.map_err(Failure::from)
     };
     match tokio::time::timeout(PATIENCE, asking).await {
-        Ok(Ok(as_whom)) => line("registry", DoctorState::Ok, format!("{repository}: push allowed{}", as_whom.map(|user| format!(" as `{user}`")).unwrap_or_default())),
+        Ok(Ok(as_whom)) => {
+            line("registry", DoctorState::Ok, format!("{repository}: push allowed{}", as_whom.map(|user| format!(" as `{user}`")).unwrap_or_default()))
+        }
         Ok(Err(failure)) => failed("registry", &failure),
         Err(_) => silent("registry"),
     }

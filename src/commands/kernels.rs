@@ -37,19 +37,34 @@ async fn list(global: &GlobalArgs, args: KernelsListArgs, ui: &Ui) -> Result<Exi
     match args.format {
         ListFormat::Text => ui.data(&indexes.iter().flat_map(newest_first).map(|kernel| format!("{}\n", kernel.release)).collect::<String>()),
         ListFormat::Json => {
-            let value: Vec<_> = indexes.iter().flat_map(|index| newest_first(index).map(move |kernel| json!({
+            let value: Vec<_> =
+                indexes
+                    .iter()
+                    .flat_map(|index| {
+                        newest_first(index).map(move |kernel| json!({
                 "release": kernel.release, "distro": index.distro, "distro_release": index.release, "arch": index.arch, "flavour": kernel.flavour,
                 "origin": kernel.origin, "headers": kernel.headers, "compilers": kernel.compilers,
-            }))).collect();
+            }))
+                    })
+                    .collect();
             ui.data(&format!("{}\n", serde_json::to_string_pretty(&value).unwrap_or_default()));
         }
         ListFormat::Table => {
             let rows: Vec<Vec<String>> = indexes
                 .iter()
-                .flat_map(|index| newest_first(index).map(move |kernel| {
-                    let version = kernel.headers.first().map(|package| package.version.clone()).unwrap_or_default();
-                    vec![kernel.release.to_string(), format!("{} {}", index.distro, index.release), index.arch.clone(), kernel.compilers.first().cloned().unwrap_or_default(), version, kernel.origin.clone()]
-                }))
+                .flat_map(|index| {
+                    newest_first(index).map(move |kernel| {
+                        let version = kernel.headers.first().map(|package| package.version.clone()).unwrap_or_default();
+                        vec![
+                            kernel.release.to_string(),
+                            format!("{} {}", index.distro, index.release),
+                            index.arch.clone(),
+                            kernel.compilers.first().cloned().unwrap_or_default(),
+                            version,
+                            kernel.origin.clone(),
+                        ]
+                    })
+                })
                 .collect();
             ui.table(&["KERNEL", "DISTRO", "ARCH", "COMPILER", "HEADERS", "FOUND IN"], &rows);
             ui.note(&format!("{} kernels", rows.len()));

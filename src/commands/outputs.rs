@@ -5,10 +5,10 @@ use crate::cli::Output;
 use crate::error::{Exit, Failure};
 use crate::image::assemble::Image;
 use crate::image::layout;
-use crate::registry::engine;
 use crate::pipeline::Finished;
 use crate::plan::Plan;
 use crate::reference::Reference;
+use crate::registry::engine;
 use crate::ui::Ui;
 
 /// Writes the finished images to every output.

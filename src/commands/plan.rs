@@ -90,11 +90,17 @@ fn jobs(plan: &Plan, most: usize) -> Vec<(String, Vec<String>)> {
     let to_build: Vec<&Target> = plan.targets.iter().filter(|target| matches!(target.state, State::Build(_))).collect();
     let per_job = to_build.len().div_ceil(most).max(1);
     to_build
-        .chunk_by(|a, b| a.driver.profile.id == b.driver.profile.id && a.driver.index == b.driver.index && a.distro.release.id == b.distro.release.id && a.arch == b.arch)
+        .chunk_by(|a, b| {
+            a.driver.profile.id == b.driver.profile.id && a.driver.index == b.driver.index && a.distro.release.id == b.distro.release.id && a.arch == b.arch
+        })
         .flat_map(|same| same.chunks(per_job))
         .map(|targets| {
             let label = targets[0].label();
-            let mut options = vec![format!("--driver={}@{}", label.driver, label.version), format!("--distro={}:{}", label.distro, label.distro_release), format!("--arch={}", label.arch)];
+            let mut options = vec![
+                format!("--driver={}@{}", label.driver, label.version),
+                format!("--distro={}:{}", label.distro, label.distro_release),
+                format!("--arch={}", label.arch),
+            ];
             options.extend(targets.iter().map(|target| format!("--kernel={}", target.kernel.release)));
             let more = if targets.len() > 1 { format!(" and {} more", targets.len() - 1) } else { String::new() };
             (format!("{} {} {}{more}", label.driver, label.version, label.kernel), options)

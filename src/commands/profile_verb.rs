@@ -18,7 +18,8 @@ pub fn run(global: &GlobalArgs, command: ProfileCommand, ui: &Ui) -> Result<Exit
             match args.format {
                 TextFormat::Json => ui.data(&format!("{}\n", serde_json::to_string_pretty(&rows).unwrap_or_default())),
                 TextFormat::Table => {
-                    let rows: Vec<_> = rows.into_iter().map(|row| vec![kind_name(row.kind).to_owned(), row.id, row.versions.join(", "), row.summary, row.origin]).collect();
+                    let rows: Vec<_> =
+                        rows.into_iter().map(|row| vec![kind_name(row.kind).to_owned(), row.id, row.versions.join(", "), row.summary, row.origin]).collect();
                     ui.table(&["KIND", "ID", "VERSIONS", "WHAT", "FROM"], &rows);
                 }
             }

@@ -8,17 +8,17 @@ use futures::stream::{StreamExt as _, TryStreamExt as _};
 
 use super::session::{Session, host_arch};
 use crate::arch::Arch;
+use crate::check::unsupported;
 use crate::cli::{DistroArg, Fallback, SelectArgs};
 use crate::error::{Exit, Failure};
 use crate::kernel::KernelRelease;
 use crate::kernel_index::{self, IndexRequest};
-use crate::check::unsupported;
 use crate::kernel_selector::KernelSelector;
 use crate::package::PublishedRelease;
 use crate::plan::{Group, Known, Naming, Plan, State, Target};
-use crate::profile::{Id, Version};
 use crate::profile::distro::{DistroProfile, Release, Repository};
 use crate::profile::driver::DriverProfile;
+use crate::profile::{Id, Version};
 use crate::project::{DriverSelector, MatrixRow};
 use crate::reference::{Digest, Reference};
 use crate::registry::{Published, Registry};
@@ -91,7 +91,11 @@ fn nothing_selected(select: &SelectArgs, project: bool) -> Failure {
         _ => "no kernel is selected",
     };
     let failure = Failure::new(Exit::Usage, missing).help("name them: --driver NAME --kernel RELEASE (kmodforge profile list; kmodforge kernels list)");
-    if project { failure.help("or give the project file a `matrix`") } else { failure.help("or write a `kmodforge.yaml` with a `matrix` (docs/project-file.md)") }
+    if project {
+        failure.help("or give the project file a `matrix`")
+    } else {
+        failure.help("or write a `kmodforge.yaml` with a `matrix` (docs/project-file.md)")
+    }
 }
 
 fn kernel_selectors(select: &SelectArgs) -> Result<Vec<KernelSelector>, Failure> {
@@ -112,7 +116,11 @@ fn kernel_selectors(select: &SelectArgs) -> Result<Vec<KernelSelector>, Failure>
 
 fn ad_hoc(session: &Session, select: &SelectArgs, kernels: Vec<KernelSelector>) -> Result<Group, Failure> {
     let drivers = select.drivers.iter().map(|text| driver_named(session, text)).collect::<Result<_, Failure>>()?;
-    let distros = if select.distros.is_empty() { recognising(session, &kernels)? } else { select.distros.iter().map(|arg| distro(session, arg)).collect::<Result<_, _>>()? };
+    let distros = if select.distros.is_empty() {
+        recognising(session, &kernels)?
+    } else {
+        select.distros.iter().map(|arg| distro(session, arg)).collect::<Result<_, _>>()?
+    };
     let arches = if select.arches.is_empty() { implied_arches(&distros, &kernels) } else { select.arches.clone() };
     Ok(Group { drivers, distros, kernels, arches, excludes: Vec::new() })
 }
@@ -157,7 +165,9 @@ pub fn distro(session: &Session, arg: &DistroArg) -> Result<(Arc<DistroProfile>,
 /// # Errors
 /// When there is none.
 pub fn release_of<'p>(profile: &'p DistroProfile, wanted: &str) -> Result<&'p Release, Failure> {
-    profile.release(wanted).ok_or_else(|| unknown(&format!("distro `{}` has no release `{wanted}`", profile.id), profile.releases.iter().map(|release| release.id.as_str())))
+    profile
+        .release(wanted)
+        .ok_or_else(|| unknown(&format!("distro `{}` has no release `{wanted}`", profile.id), profile.releases.iter().map(|release| release.id.as_str())))
 }
 
 fn unknown<'n>(headline: &str, known: impl Iterator<Item = &'n str>) -> Failure {
@@ -193,7 +203,10 @@ fn group_of(session: &Session, row: &MatrixRow) -> Result<Group, Failure> {
     let drivers = row.drivers.iter().map(|selector| driver(session, selector)).collect::<Result<_, _>>()?;
     let distros = match &row.distros {
         None => recognising(session, &row.kernels)?,
-        Some(ids) => ids.iter().map(|id| distro(session, &id.to_string().parse::<DistroArg>().map_err(|error| Failure::new(Exit::Usage, error.to_string()))?)).collect::<Result<_, _>>()?,
+        Some(ids) => ids
+            .iter()
+            .map(|id| distro(session, &id.to_string().parse::<DistroArg>().map_err(|error| Failure::new(Exit::Usage, error.to_string()))?))
+            .collect::<Result<_, _>>()?,
     };
     let arches = row.arches.clone().unwrap_or_else(|| implied_arches(&distros, &row.kernels));
     Ok(Group { drivers, distros, kernels: row.kernels.clone(), arches, excludes: row.exclude.clone() })
@@ -265,7 +278,13 @@ pub async fn read_indexes(session: &Session, groups: &[Group], fallbacks: &[Fall
 ///
 /// # Errors
 /// When a repository cannot be read or a fallback is unknown.
-pub async fn read_index(session: &Session, profile: &DistroProfile, release: &Release, arch: Arch, fallbacks: &[Fallback]) -> Result<PublishedRelease, Failure> {
+pub async fn read_index(
+    session: &Session,
+    profile: &DistroProfile,
+    release: &Release,
+    arch: Arch,
+    fallbacks: &[Fallback],
+) -> Result<PublishedRelease, Failure> {
     let fallbacks = fallback_repositories(release, fallbacks)?;
     let request = IndexRequest { distro: profile, release, arch, build_arch: host_arch(), fallbacks: &fallbacks };
     Ok(kernel_index::read(&session.fetcher, &request).await?)
@@ -286,7 +305,18 @@ fn fallback_repositories(release: &Release, wanted: &[Fallback]) -> Result<Vec<R
         for repository in &fallback.repositories {
             let mut repository = repository.clone();
             if repository.url.contains("{timestamp}") {
-                let valid = |value: &&String| value.len() == 16 && value.bytes().enumerate().all(|(at, byte)| if at == 8 { byte == b'T' } else if at == 15 { byte == b'Z' } else { byte.is_ascii_digit() });
+                let valid = |value: &&String| {
+                    value.len() == 16
+                        && value.bytes().enumerate().all(|(at, byte)| {
+                            if at == 8 {
+                                byte == b'T'
+                            } else if at == 15 {
+                                byte == b'Z'
+                            } else {
+                                byte.is_ascii_digit()
+                            }
+                        })
+                };
                 let Some(timestamp) = value.as_ref().filter(valid) else {
                     return Err(Failure::new(Exit::Usage, format!("fallback `{name}` needs a time"))
                         .fact("found", value.clone().unwrap_or_else(|| "none".into()))

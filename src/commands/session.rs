@@ -115,7 +115,8 @@ pub fn host_arch() -> Arch {
 pub fn source_date_epoch() -> Result<u64, Failure> {
     env::var("SOURCE_DATE_EPOCH").map_or(Ok(0), |text| {
         text.parse().map_err(|_| {
-            Failure::new(Exit::Usage, format!("`SOURCE_DATE_EPOCH` is `{}`", text.escape_debug())).fact("expected", "seconds since 1970, as `date +%s` prints them")
+            Failure::new(Exit::Usage, format!("`SOURCE_DATE_EPOCH` is `{}`", text.escape_debug()))
+                .fact("expected", "seconds since 1970, as `date +%s` prints them")
         })
     })
 }

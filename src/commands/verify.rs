@@ -37,7 +37,10 @@ use crate::ui::Ui;
 /// When the image or its kernel's headers cannot be had.
 pub async fn run(global: &GlobalArgs, args: &VerifyArgs, ui: &Ui, cancel: CancellationToken) -> Result<Exit, Failure> {
     let session = Session::open(global, &args.project)?;
-    let work = tempfile::Builder::new().prefix("kmodforge-verify-").tempdir().map_err(|error| Failure::new(Exit::Failed, format!("no temporary folder can be made: {error}")))?;
+    let work = tempfile::Builder::new()
+        .prefix("kmodforge-verify-")
+        .tempdir()
+        .map_err(|error| Failure::new(Exit::Failed, format!("no temporary folder can be made: {error}")))?;
     let images = fetch(&session, args, work.path()).await?;
     let builder = super::build::connect_builder(&session, &BuilderChoice::Auto, &cancel).await?;
     let mut worst = Exit::Done;
@@ -136,7 +139,14 @@ async fn fetch(session: &Session, args: &VerifyArgs, work: &Path) -> Result<Vec<
     Ok(images)
 }
 
-async fn verify(session: &Session, args: &VerifyArgs, builder: &dyn Builder, image: &LocalImage, folder: &Path, cancel: &CancellationToken) -> Result<Report, Failure> {
+async fn verify(
+    session: &Session,
+    args: &VerifyArgs,
+    builder: &dyn Builder,
+    image: &LocalImage,
+    folder: &Path,
+    cancel: &CancellationToken,
+) -> Result<Report, Failure> {
     std::fs::create_dir_all(folder).map_err(|error| Failure::new(Exit::Failed, format!("`{}`: {error}", folder.display())))?;
     let contents = Contents::open(&image.layers, folder)?;
     let files = Files::of(&contents, &args.image)?;
@@ -144,12 +154,19 @@ async fn verify(session: &Session, args: &VerifyArgs, builder: &dyn Builder, ima
     let arch = arch_of(&image.stored).unwrap_or_else(host_arch);
     let driver = driver_of(session, args, image)?;
     let target = target_for(session, args, &kernel, arch, driver.as_ref()).await?;
-    let facts = kernel_facts(&target, &evidence(session, builder, &target, folder, cancel).await?).map_err(|error| Failure::new(Exit::Failed, error.to_string()))?;
+    let facts =
+        kernel_facts(&target, &evidence(session, builder, &target, folder, cancel).await?).map_err(|error| Failure::new(Exit::Failed, error.to_string()))?;
 
     let modules = files.modules_for(&contents, &kernel)?;
     let modules_dep = files.modules_dep(&contents, &kernel);
     let expectations = driver.is_some().then(|| expectations(&target, &modules));
-    let subject = check::Subject { kernel: &facts, modules: &modules, firmware: &files.firmware, modules_dep: modules_dep.as_deref(), expectations: expectations.as_ref() };
+    let subject = check::Subject {
+        kernel: &facts,
+        modules: &modules,
+        firmware: &files.firmware,
+        modules_dep: modules_dep.as_deref(),
+        expectations: expectations.as_ref(),
+    };
     let mut findings = check::run_all(&subject);
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
     Ok(Report { arch, headers: facts.headers.clone(), modules: modules.iter().map(|(path, _)| path.clone()).collect(), kernel, findings })
@@ -177,7 +194,9 @@ impl Files {
             }
         }
         if files.modules.is_empty() {
-            return Err(Failure::new(Exit::Failed, format!("`{image}` holds no kernel modules")).fact("expected", "`.ko` files below any `lib/modules/<release>`"));
+            return Err(
+                Failure::new(Exit::Failed, format!("`{image}` holds no kernel modules")).fact("expected", "`.ko` files below any `lib/modules/<release>`")
+            );
         }
         Ok(files)
     }
@@ -234,7 +253,13 @@ fn driver_of(session: &Session, args: &VerifyArgs, image: &LocalImage) -> Result
 }
 
 /// A target for the kernel: what names its headers and compiler. The driver's requirements do not matter here.
-async fn target_for(session: &Session, args: &VerifyArgs, kernel: &KernelRelease, arch: Arch, driver: Option<&(Arc<DriverProfile>, Option<Version>)>) -> Result<Target, Failure> {
+async fn target_for(
+    session: &Session,
+    args: &VerifyArgs,
+    kernel: &KernelRelease,
+    arch: Arch,
+    driver: Option<&(Arc<DriverProfile>, Option<Version>)>,
+) -> Result<Target, Failure> {
     let kernels = vec![KernelSelector::Exact(kernel.clone())];
     let distros = match &args.distro {
         Some(distro) => vec![selection::distro(session, distro)?],

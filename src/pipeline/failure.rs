@@ -91,7 +91,9 @@ impl TargetError {
             Self::Solve { error: SolveError::Step { step, message, exit_code, log: lines }, log } => {
                 let mut text = vec![log];
                 text.extend(super::log::explain(&lines));
-                let mut failure = Failure::new(Exit::Failed, format!("{label} {}", step_verb(&step))).fact("step", super::log::short_name(&step)).fact("log", text.join("\n"));
+                let mut failure = Failure::new(Exit::Failed, format!("{label} {}", step_verb(&step)))
+                    .fact("step", super::log::short_name(&step))
+                    .fact("log", text.join("\n"));
                 if exit_code.is_none() {
                     failure = failure.fact("builder", message);
                 }
@@ -134,7 +136,9 @@ pub fn explain_solve(error: SolveError) -> Failure {
     let failure = Failure::new(Exit::Failed, error.to_string());
     match error {
         SolveError::Refused { help: Some(help), .. } => failure.help(help),
-        SolveError::Lost(_) => failure.help("see whether the builder still runs (kmodforge doctor), then run the same command again: finished targets are skipped"),
+        SolveError::Lost(_) => {
+            failure.help("see whether the builder still runs (kmodforge doctor), then run the same command again: finished targets are skipped")
+        }
         SolveError::Local { .. } => failure.help("make room, or set KMODFORGE_CACHE and TMPDIR to folders with more"),
         _ => failure,
     }

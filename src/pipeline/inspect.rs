@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use super::TargetError;
 use crate::check::{self, Expectations, ExpectedModule, KernelFacts, Subject};
-use crate::finding::{Finding, Severity};
 use crate::fetch::source::PreparedFirmware;
+use crate::finding::{Finding, Severity};
 use crate::image::artifacts::Artifacts;
 use crate::image::scan::Kind;
 use crate::kmod::config::KernelConfig;

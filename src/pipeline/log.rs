@@ -93,7 +93,8 @@ pub fn explain(lines: &[String]) -> Vec<String> {
     let complains = |line: &String| {
         let line = line.to_ascii_lowercase();
         (line.contains("error:") || line.contains("undefined!") || line.contains("no rule to make target") || line.contains("not found"))
-            && !line.contains("make[") && !line.contains("0 error")
+            && !line.contains("make[")
+            && !line.contains("0 error")
     };
     let from = lines.iter().position(complains).map_or(lines.len().saturating_sub(SHOWN), |first| first);
     lines[from..].iter().take(SHOWN).map(|line| line.trim_end().to_owned()).collect()

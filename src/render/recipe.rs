@@ -7,9 +7,9 @@ use super::{RenderError, SOURCE_DIR};
 use crate::mirror::Mirrors;
 use crate::plan::Target;
 use crate::profile::InnerPath;
-use crate::profile::placeholder::{Placeholders, expand};
 use crate::profile::distro::Repository;
 use crate::profile::driver::{Kbuild, Make, Run, Step};
+use crate::profile::placeholder::{Placeholders, expand};
 use crate::template::quote_shell;
 
 /// A line of `sources.list`.

@@ -82,8 +82,8 @@ pub(super) fn size(bytes: u64) -> String {
     while rest.len() > 1 && bytes >= unit.saturating_mul(999) + unit / 2 {
         (unit, rest) = (unit * 1000, &rest[1..]);
     }
-    let tenths = (bytes.saturating_mul(10) + unit / 2) / unit;
-    if tenths < 100 { format!("{}.{} {}", tenths / 10, tenths % 10, rest[0]) } else { format!("{} {}", (bytes + unit / 2) / unit, rest[0]) }
+    let tenths = bytes.saturating_mul(10).saturating_add(unit / 2) / unit;
+    if tenths < 100 { format!("{}.{} {}", tenths / 10, tenths % 10, rest[0]) } else { format!("{} {}", bytes.saturating_add(unit / 2) / unit, rest[0]) }
 }
 
 /// `9.8s`, `1:53`, `1:02:03`.
