@@ -116,6 +116,10 @@ async fn discover(endpoint: &Endpoint) -> Result<(Start, Option<Stream>), Connec
         },
         Ok(response) if response.status() == StatusCode::NOT_FOUND => Ok((Start::Engine, None)),
         Ok(response) => Err(refused(endpoint, response).await),
+        // The alert of a TLS server that wants another certificate comes with the first answer, and HTTP/2 would hide it.
+        Err(error) if chain(&error).contains("alert") => {
+            Err(ConnectError::Unreachable { endpoint: endpoint.to_string(), message: chain(&error), forbidden: false })
+        }
         Err(_) => Ok((Start::Direct, None)),
     }
 }
@@ -266,6 +270,9 @@ fn unreachable(endpoint: &Endpoint, error: &io::Error) -> ConnectError {
     ConnectError::Unreachable { endpoint: endpoint.to_string(), message: error.to_string(), forbidden }
 }
 
+/// How a server that speaks TLS answers to one that does not.
+const SPEAKS_TLS: [&str; 3] = ["HTTPS server", "broken pipe", "closed"];
+
 /// An error with its causes, each said once.
 pub(super) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
@@ -292,8 +299,13 @@ impl ConnectError {
     pub fn help(&self) -> Option<&'static str> {
         match self {
             Self::Unreachable { forbidden: true, .. } => Some("run as a user who may use the socket: as root, or as a member of its group"),
-            Self::NoBuildKit { message, .. } if message.contains("HTTPS server") => {
-                Some("the daemon wants TLS: set DOCKER_TLS_VERIFY=1 and DOCKER_CERT_PATH, or add `?cacert=…&cert=…&key=…` to the address")
+            Self::Unreachable { message, .. } if message.contains("fatal alert") => Some(
+                "the daemon does not accept this certificate: set DOCKER_TLS_VERIFY=1 and DOCKER_CERT_PATH, or add `?cacert=…&cert=…&key=…` to the address",
+            ),
+            Self::Unreachable { endpoint, message, .. } | Self::NoBuildKit { endpoint, message }
+                if endpoint.starts_with("tcp:") && SPEAKS_TLS.iter().any(|sign| message.contains(sign)) =>
+            {
+                Some("if the daemon wants TLS: set DOCKER_TLS_VERIFY=1 and DOCKER_CERT_PATH, or add `?cacert=…&cert=…&key=…` to the address")
             }
             _ => None,
         }
