@@ -6,17 +6,43 @@ use crate::cli::{Cli, Command};
 use crate::error::{Exit, Failure};
 use crate::ui::Ui;
 
+pub mod build;
 pub mod completions;
+pub mod doctor;
+pub mod kernels;
 pub mod man;
+pub mod outputs;
+pub mod plan;
+pub mod profile;
+pub mod profile_verb;
+pub mod render;
+pub mod selection;
+pub mod session;
+pub mod verify;
 
 /// Does what the command line asks for.
 ///
 /// # Errors
 /// When that could not be done; what is said about it is not printed yet.
-pub async fn run(cli: Cli, ui: &Ui, _cancel: CancellationToken) -> Result<Exit, Failure> {
+pub async fn run(cli: Cli, ui: &Ui, cancel: CancellationToken) -> Result<Exit, Failure> {
+    let global = &cli.global;
     match cli.command {
+        Command::Build(args) => Box::pin(build::run(global, &args, ui, cancel)).await,
+        Command::Plan(args) => unless_cancelled(&cancel, plan::run(global, &args, ui)).await,
+        Command::Render(args) => unless_cancelled(&cancel, render::run(global, &args, ui)).await,
+        Command::Verify(args) => Box::pin(verify::run(global, &args, ui, cancel)).await,
+        Command::Kernels(command) => unless_cancelled(&cancel, kernels::run(global, command, ui)).await,
+        Command::Profile(command) => profile_verb::run(global, command, ui),
+        Command::Doctor(args) => unless_cancelled(&cancel, doctor::run(global, &args, ui)).await,
         Command::Completions(args) => completions::run(&args, ui),
         Command::Man(args) => man::run(&args, ui),
-        _ => Err(Failure::new(Exit::Failed, "not in this build")),
+    }
+}
+
+/// For verbs that can simply be dropped.
+async fn unless_cancelled(cancel: &CancellationToken, work: impl Future<Output = Result<Exit, Failure>>) -> Result<Exit, Failure> {
+    tokio::select! {
+        result = work => result,
+        () = cancel.cancelled() => Err(Failure::new(Exit::Interrupted, "interrupted")),
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! Pure stages get what they need as arguments, and tests can set everything in one place.
 
-use std::path::PathBuf;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// An environment variable's text; an empty one counts as not set.
@@ -34,6 +35,25 @@ pub fn cache_dir() -> PathBuf {
     }
     let base = var("XDG_CACHE_HOME").map(PathBuf::from).or_else(|| Some(home()?.join(".cache")));
     base.unwrap_or_else(std::env::temp_dir).join("kmodforge")
+}
+
+/// The folder for sockets and other things that do not outlive the login: `$XDG_RUNTIME_DIR`.
+#[must_use]
+pub fn runtime_dir() -> Option<PathBuf> {
+    var("XDG_RUNTIME_DIR").map(PathBuf::from)
+}
+
+/// Where a program of that name is, if one of the folders in `PATH` has it.
+#[must_use]
+pub fn program(name: &str) -> Option<PathBuf> {
+    let path = var("PATH")?;
+    std::env::split_paths(&path).map(|dir| dir.join(name)).find(|file| is_executable(file))
+}
+
+/// Whether a path is a file that somebody may execute.
+#[must_use]
+pub fn is_executable(file: &Path) -> bool {
+    std::fs::metadata(file).is_ok_and(|facts| facts.is_file() && facts.permissions().mode() & 0o111 != 0)
 }
 
 /// How many processors this process may use.

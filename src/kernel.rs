@@ -1,11 +1,15 @@
 //! Kernel releases and the names derived from them.
 
+mod nearest;
+
 use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+pub use nearest::nearest;
 
 /// The longest release that Kbuild accepts (`uts_len` in the kernel's top-level Makefile).
 pub const RELEASE_LENGTH: usize = 64;

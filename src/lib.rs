@@ -1,29 +1,50 @@
 //! kmodforge turns a driver and a kernel release into a driver container image that is known to work on that kernel.
 //!
-//! The modules are listed in the order of `docs/design.md`: a module names only modules of lower rows.
+//! The modules stand in the rows of `docs/design.md`: a module names only modules of lower rows, which `tests/layers.rs` checks.
 
-// row: commands
+// commands
 pub mod commands;
-// row: cli ui
+// cli, ui
 pub mod cli;
 pub mod ui;
-// row: pipeline
+// pipeline
 pub mod pipeline;
-// row: plan
+// outside world
+pub mod buildkit;
+pub mod kernel_index;
+pub mod registry;
+// stages
+pub mod builder;
+pub mod check;
+pub mod image;
+pub mod kernel_memory;
+pub mod render;
+// plan
 pub mod plan;
-// row: profile
+// catalogue
+pub mod catalog;
+pub mod project;
+// profile
 pub mod profile;
-// row: record
+// tools
+pub mod credentials;
+pub mod fetch;
+pub mod kmod;
 pub mod record;
-// row: vocabulary
+pub mod template;
+pub mod yaml;
+// vocabulary
 pub mod arch;
 pub mod finding;
 pub mod kernel;
+pub mod kernel_selector;
 pub mod mirror;
 pub mod package;
+pub mod pattern;
 pub mod reference;
-// row: ground
+// ground
 pub mod env;
 pub mod error;
-// row: builder
-pub mod builder;
+
+#[cfg(test)]
+mod fixture;

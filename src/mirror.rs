@@ -18,6 +18,8 @@ pub struct Mirrors {
     pub packages: BTreeMap<String, String>,
     /// For driver sources: `"https://github.com/": "https://proxy.internal/github/"`.
     pub sources: BTreeMap<String, String>,
+    /// Mirrors of packages are frozen copies: their indexes are taken although they have expired.
+    pub frozen: bool,
 }
 
 impl Mirrors {

@@ -31,8 +31,11 @@ pub struct PublishedKernel {
     pub flavour: String,
     /// The headers and everything of the kernel that they depend on, the release's own package first.
     pub headers: Vec<Package>,
-    /// Compiler packages that the headers depend on (`gcc-12`), in the order in which they are named.
+    /// Compilers that the headers depend on, by their programs (`gcc-12`), in the order in which they are named.
     pub compilers: Vec<String>,
+    /// Whether it comes from a repository beside the release proper (backports): `latest` passes it over.
+    #[serde(default)]
+    pub backport: bool,
     /// Where it was found: `bookworm-security`.
     pub origin: String,
 }

@@ -2,6 +2,8 @@
 
 pub mod distro;
 pub mod driver;
+pub mod placeholder;
+mod problem;
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,10 +11,20 @@ use std::str::FromStr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use problem::{Problem, ProfileError};
+
+/// What is known of drivers and distributions, for those who only look things up.
+pub trait Profiles {
+    /// Every driver, by name.
+    fn drivers(&self) -> Vec<&driver::DriverProfile>;
+    /// Every distribution, by name.
+    fn distros(&self) -> Vec<&distro::DistroProfile>;
+}
+
 /// Name of a profile, a release or a version's driver: `[a-z0-9][a-z0-9._-]*`, at most 40 characters.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
-#[schemars(with = "String")]
+#[schemars(with = "String", extend("pattern" = r"^[a-z0-9][a-z0-9._-]{0,39}$"))]
 pub struct Id(Box<str>);
 
 impl Id {
@@ -62,7 +74,7 @@ impl fmt::Display for Id {
 /// A driver's version: `0.15.3`, `1.0.20220627`. Letters, digits, `.`, `_`, `+`, `~` and `-`, at most 60.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
-#[schemars(with = "String")]
+#[schemars(with = "String", extend("pattern" = r"^[A-Za-z0-9][A-Za-z0-9._+~-]{0,59}$"))]
 pub struct Version(Box<str>);
 
 impl Version {
@@ -113,7 +125,7 @@ impl fmt::Display for Version {
 /// SHA-256 of a file: 64 lower-case hexadecimal digits.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
-#[schemars(with = "String")]
+#[schemars(with = "String", extend("pattern" = r"^[0-9a-f]{64}$"))]
 pub struct Sha256Hex(Box<str>);
 
 impl Sha256Hex {

@@ -77,6 +77,9 @@ pub struct SolveArgs {
     /// Secret for the build: `id=ID,src=FILE` or `id=ID,env=VARIABLE`; may be repeated.
     #[arg(long = "secret", value_name = "SECRET")]
     pub secrets: Vec<SecretArg>,
+    /// Ignore the builder's cache.
+    #[arg(long)]
+    pub no_cache: bool,
     /// Network that build steps see.
     #[arg(long, value_name = "NETWORK", default_value = "default", value_parser = PossibleValuesParser::new(["default", "host", "none"]).map(|name| network(&name)))]
     pub network: Network,

@@ -1,10 +1,19 @@
 //! Distro profiles: how one obtains the headers, compiler and runtime tools that fit a kernel release.
 
+mod check;
+mod recognise;
+
+use std::collections::BTreeMap;
+use std::sync::OnceLock;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Id, InnerPath};
+use super::{Id, InnerPath, ProfileError};
 use crate::arch::Arch;
+use crate::yaml::Source as Document;
+use recognise::Patterns;
+pub use recognise::Recognised;
 
 /// A distribution, `distros/<id>.yaml`.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -30,6 +39,18 @@ pub struct DistroProfile {
     pub runtime: Runtime,
     /// Facts about nodes that deployment needs.
     pub node: Node,
+    #[serde(skip)]
+    patterns: OnceLock<Patterns>,
+}
+
+impl DistroProfile {
+    /// Reads and checks a profile; `file` is how messages call it.
+    pub fn load(file: &str, text: &str) -> Result<Self, ProfileError> {
+        let document = Document::read(file, text)?;
+        let profile: Self = document.decode()?;
+        check::check(&profile, &document)?;
+        Ok(profile)
+    }
 }
 
 /// Package families.
@@ -59,10 +80,15 @@ pub struct KernelRules {
     pub recognise: Vec<String>,
     /// Name of the package that holds a release's headers; `{kernel}` is the release: `linux-headers-{kernel}`.
     pub headers_package: String,
-    /// Regular expression for packages that belong to the kernel's headers among the dependencies; others are left to the toolchain.
+    /// Regular expression for packages that belong to the kernel's headers among the dependencies, anchored at both ends; others
+    /// are left to the toolchain.
     pub headers_dependencies: String,
     /// Directory of the headers; `{kernel}` is the release: `/usr/src/linux-headers-{kernel}`.
     pub directory: String,
+    /// Directory of the kernel's sources or what is packaged of them, where generated files and sources are apart; `{kernel}` is
+    /// the release: `/lib/modules/{kernel}/source`. Left out: the same as `directory`.
+    #[serde(default)]
+    pub source_directory: Option<String>,
 }
 
 /// One release of a distribution.
@@ -76,7 +102,7 @@ pub struct Release {
     pub version: Option<String>,
     /// Base image of toolchain and unpacking stages. Never part of the result.
     pub base_image: String,
-    /// Package repositories, searched in this order.
+    /// Package repositories. The newest version of a package counts, wherever it is.
     pub repositories: Vec<Repository>,
     /// Where packages are found that have left `repositories`.
     #[serde(default)]
@@ -117,6 +143,9 @@ pub struct Fallback {
 pub struct Toolchain {
     /// Packages that every build needs: `make`, `kmod`.
     pub packages: Vec<String>,
+    /// Variables that every `make` gets on its command line, before a driver's own.
+    #[serde(default)]
+    pub variables: BTreeMap<String, String>,
     /// How the kernel's compiler is found and chosen.
     pub compiler: CompilerRule,
 }
@@ -125,8 +154,8 @@ pub struct Toolchain {
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CompilerRule {
-    /// Regular expression for compiler packages among the headers' dependencies, with a group `program` for the program to run:
-    /// `^(?P<program>gcc-\d+)(-for-host)?$`.
+    /// Regular expression for compiler packages among the headers' dependencies, anchored at both ends, with a group `program` for
+    /// the program to run: `(?P<program>gcc-\d+)(-for-host)?`.
     pub from_dependencies: String,
     /// Package of the native compiler; `{program}` is the program: `{program}`.
     pub native_package: String,
@@ -134,16 +163,17 @@ pub struct CompilerRule {
     pub cross_package: String,
 }
 
-/// Programs that a ModuleLoader image needs, and the packages that hold them.
+/// Programs that a `ModuleLoader` image needs, and the packages that hold them.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Runtime {
-    /// Packages to unpack: `kmod`, `busybox-static`, and one of each group of alternative names (`libssl3|libssl3t64`).
+    /// Packages to unpack: `kmod`, `busybox-static`, and the first that exists of each group of names (`libssl3|libssl3t64`).
     pub packages: Vec<String>,
-    /// Files to take from them, as shell patterns relative to the root: `usr/bin/kmod`, `usr/lib/*/libkmod.so.*`.
+    /// Files and links to take from them, as shell patterns relative to the root: `usr/bin/kmod`, `usr/lib/*/libkmod.so.*`. What
+    /// packages have in `/bin`, `/sbin` and `/lib*` counts as below `usr`. A pattern that fits nothing is an error.
     pub files: Vec<String>,
     /// Links to make: from a path in the image to what it points at: `usr/sbin/modprobe: ../bin/kmod`.
-    pub links: std::collections::BTreeMap<InnerPath, String>,
+    pub links: BTreeMap<InnerPath, String>,
 }
 
 /// Facts about nodes.

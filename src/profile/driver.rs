@@ -1,13 +1,19 @@
 //! Driver profiles: where a driver's source is, how it is built, which modules and firmware come out.
 
+mod check;
+mod select;
+
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::ProfileError;
 use super::{Id, InnerPath, Sha256Hex, Version};
 use crate::arch::Arch;
 use crate::kernel::KernelVersion;
+use crate::yaml::Source as Document;
+pub use select::Unsupported;
 
 /// A driver, `drivers/<id>.yaml`.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -29,7 +35,8 @@ pub struct DriverProfile {
     pub build: Build,
     /// Modules that come out, in load order.
     pub modules: Vec<Module>,
-    /// `.ko` files that the build leaves and that are not shipped (test modules, probes), by file name.
+    /// `.ko` files that the build leaves and that are not shipped (probes, test modules): shell patterns over the path below the
+    /// source's directory, in which `*` also stands for `/`: `build/*`.
     #[serde(default)]
     pub ignored_modules: Vec<String>,
     /// Firmware that the modules load.
@@ -47,6 +54,16 @@ pub struct DriverProfile {
     /// Modules of the kernel that should be loaded first, though no symbol dependency says so.
     #[serde(default)]
     pub load_first: Vec<String>,
+}
+
+impl DriverProfile {
+    /// Reads and checks a profile; `file` is how messages call it.
+    pub fn load(file: &str, text: &str) -> Result<Self, ProfileError> {
+        let document = Document::read(file, text)?;
+        let profile: Self = document.decode()?;
+        check::check(&profile, &document)?;
+        Ok(profile)
+    }
 }
 
 /// One version of a driver.
@@ -75,7 +92,7 @@ pub struct DriverVersion {
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Source {
-    /// A tar archive (`.tar`, `.tar.gz`, `.tar.xz`, `.tar.zst`).
+    /// A tar archive (`.tar`, `.tar.gz`, `.tgz`, `.tar.xz`, `.tar.zst`).
     Archive(Archive),
     /// A Debian binary package.
     Deb(Deb),
@@ -103,7 +120,7 @@ pub struct Archive {
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Deb {
-    /// Where it is.
+    /// Where it is; `{version}` is the version.
     pub url: String,
     /// Its SHA-256.
     pub sha256: Sha256Hex,
@@ -123,7 +140,8 @@ pub struct LocalPath {
 ///
 /// Values may contain `{kernel}` (release), `{kernel_dir}` (build directory), `{kernel_source}` (source directory, where
 /// the two differ), `{source}` (the driver's source), `{cc}`, `{cross}` (prefix of the cross tools, empty when native),
-/// `{arch}` (Kbuild's), `{machine}` (`uname -m`), `{triplet}` (GNU) and `{version}` (the driver's).
+/// `{arch}` (Kbuild's), `{machine}` (`uname -m`), `{triplet}` (GNU) and `{version}` (the driver's). `{cc}` is the compiler's
+/// program with the cross prefix. Braces that are meant literally are doubled.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Build {
@@ -199,7 +217,7 @@ pub struct Module {
     /// Built only with some kernels: absent is no error.
     #[serde(default)]
     pub optional: bool,
-    /// Shipped but not loaded on its own.
+    /// Loaded on its own. `false`: shipped, and loaded when another module needs it.
     #[serde(default = "yes")]
     pub load: bool,
     /// Parameters to load it with.
@@ -252,7 +270,7 @@ pub struct KernelRange {
 /// `CONFIG_X`: must be on; `!CONFIG_X`: must be off.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
-#[schemars(with = "String")]
+#[schemars(with = "String", extend("pattern" = r"^!?CONFIG_[A-Za-z0-9_]+$"))]
 pub struct ConfigRule {
     /// `CONFIG_VIDEO_DEV`.
     pub option: String,

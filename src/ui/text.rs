@@ -82,8 +82,8 @@ pub(super) fn size(bytes: u64) -> String {
     while rest.len() > 1 && bytes >= unit.saturating_mul(999) + unit / 2 {
         (unit, rest) = (unit * 1000, &rest[1..]);
     }
-    let tenths = (bytes.saturating_mul(10) + unit / 2) / unit;
-    if tenths < 100 { format!("{}.{} {}", tenths / 10, tenths % 10, rest[0]) } else { format!("{} {}", (bytes + unit / 2) / unit, rest[0]) }
+    let tenths = bytes.saturating_mul(10).saturating_add(unit / 2) / unit;
+    if tenths < 100 { format!("{}.{} {}", tenths / 10, tenths % 10, rest[0]) } else { format!("{} {}", bytes.saturating_add(unit / 2) / unit, rest[0]) }
 }
 
 /// `9.8s`, `1:53`, `1:02:03`.
@@ -125,7 +125,7 @@ mod tests {
     #[test]
     fn sizes_have_two_digits_or_more() {
         let shown = [0, 999, 1000, 4_249, 9_949, 9_950, 31_400, 999_499, 999_500, 4_200_000, 72_000_000_000, u64::MAX].map(size);
-        assert_eq!(shown, ["0 B", "999 B", "1.0 kB", "4.2 kB", "9.9 kB", "10 kB", "31 kB", "999 kB", "1.0 MB", "4.2 MB", "72 GB", "1844674 TB"]);
+        assert_eq!(shown, ["0 B", "999 B", "1.0 kB", "4.2 kB", "9.9 kB", "10 kB", "31 kB", "999 kB", "1.0 MB", "4.2 MB", "72 GB", "18446744 TB"]);
     }
 
     #[test]

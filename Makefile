@@ -1,0 +1,31 @@
+# `make` alone lists what there is. Two of these suffice on a fresh Debian 12 with a Rust toolchain: quickstart and test.
+.DEFAULT_GOAL := help
+.PHONY: help setup build lint test quickstart bench clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## install what this machine lacks: Docker, BuildKit, registry, … (no service is started)
+	@scripts/setup.sh
+
+build: ## build the release binary: target/release/kmodforge
+	cargo build --release --locked
+
+lint: ## rustfmt, clippy, shellcheck
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+	shellcheck -x scripts/*.sh .ci/run
+
+test: setup ## everything: unit, command line and end-to-end tests, on private daemons
+	cargo test --locked --no-run
+	scripts/stack.sh run --docker --buildkitd --base bookworm,trixie,sid -- cargo test --locked
+
+quickstart: ## build real driver images for real kernels, and show what came out
+	@scripts/quickstart.sh
+
+bench: setup build ## compare with docker buildx bake: prints a table, writes bench/results.json
+	scripts/bench.py
+
+clean: ## remove what cargo and runs left here (not the tools cache)
+	cargo clean
+	rm -rf .kmodforge

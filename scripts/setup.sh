@@ -1,0 +1,124 @@
+#!/usr/bin/env bash
+# Installs what `make test`, `make quickstart` and `make bench` need and this machine lacks. Run as often as you like.
+#
+# From Debian: the commands listed in COMMANDS. From the Go module proxy, pinned by tools/go.mod and tools/go.sum: a current
+# buildkitd and buildx, built once into ${KMODFORGE_TOOLS:-~/.cache/kmodforge-tools}/bin. No service is started.
+set -euo pipefail
+HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# shellcheck source=scripts/lib.sh
+. "$HERE/lib.sh"
+
+# command:package. A command that is already there, wherever from, is kept: docker-ce and docker.io exclude each other.
+readonly COMMANDS='
+    dockerd:docker.io docker:docker.io runc:runc iptables:iptables ip:iproute2
+    docker-registry:docker-registry skopeo:skopeo mmdebstrap:mmdebstrap gpgv:gpgv
+    modprobe:kmod shellcheck:shellcheck python3:python3 curl:curl xz:xz-utils git:git
+    cc:gcc make:make'
+
+missing_packages() {
+    local pair
+    for pair in $COMMANDS; do
+        have "${pair%%:*}" || printf '%s\n' "${pair#*:}"
+    done | sort -u
+    [ -f /etc/ssl/certs/ca-certificates.crt ] || echo ca-certificates
+    [ -f /usr/include/stdio.h ] || echo libc6-dev
+}
+
+# Debian starts a service as soon as its package is unpacked, unless policy-rc.d says no.
+install_without_starting() {
+    local policy=/usr/sbin/policy-rc.d ours='' status=0
+    if [ ! -e "$policy" ]; then
+        printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null
+        as_root chmod 755 "$policy"
+        ours=yes
+    fi
+    apt_install "$@" || status=$?
+    [ -z "$ours" ] || as_root rm -f "$policy"
+    return $status
+}
+
+apt_install() {
+    as_root apt-get update -qq
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends \
+        -o DPkg::Lock::Timeout=600 "$@" >/dev/null
+}
+
+install_packages() {
+    local missing
+    missing=$(missing_packages | xargs)
+    [ -n "$missing" ] || return 0
+    have apt-get || die "this machine lacks: $missing" "setup installs Debian packages; elsewhere install these yourself"
+    say "installing $missing"
+    # shellcheck disable=SC2086  # a list
+    install_without_starting $missing || die "apt could not install $missing"
+}
+
+tools_key() { cat "$HERE/tools/go.mod" "$HERE/tools/go.sum" | sha256sum | cut -d' ' -f1; }
+
+tools_current() {
+    [ -x "$TOOLS/bin/buildkitd" ] && [ -x "$TOOLS/bin/docker-buildx" ] &&
+        [ "$(cat "$TOOLS/bin/.key" 2>/dev/null)" = "$(tools_key)" ]
+}
+
+# Any Go since 1.21 fetches the newer toolchain that go.mod asks for through the module proxy.
+go_is_sufficient() {
+    have go && [ "$(printf '%s\n' go1.21 "$(GOTOOLCHAIN=local go env GOVERSION)" | sort -V | head -1)" = go1.21 ]
+}
+
+# Bookworm's own Go is too old. The one from backports is unpacked beside our tools: nothing on the system changes.
+unpack_go_from_debian() {
+    local work suite package version
+    work=$(mktemp -d)
+    suite=$(machine_suite)
+    mkdir -p "$work/lists/partial" "$work/cache/archives/partial" "$work/debs"
+    for suite in "$suite" "$suite-backports"; do echo "deb $(debian_mirror main) $suite main"; done >"$work/sources.list"
+    private_apt() {
+        apt-get -qq -o Dir::State::lists="$work/lists" -o Dir::Cache="$work/cache" -o Dir::Etc::SourceList="$work/sources.list" \
+            -o Dir::Etc::SourceParts=/dev/null -o APT::Sandbox::User=root "$@"
+    }
+    private_apt update || die "apt could not read $(cat "$work/sources.list")"
+    # shellcheck disable=SC2016  # apt's own placeholder
+    package=$(private_apt indextargets --format '$(FILENAME)' 'Created-By: Packages' | xargs -r /usr/lib/apt/apt-helper cat-file |
+        sed -n 's/^Package: \(golang-1\.[0-9]\+\)-go$/\1/p' | sort -V | tail -1)
+    [ -n "$package" ] || die "no package golang-1.N-go in this machine's Debian" "install Go 1.21 or newer"
+    version=${package#golang-}
+    say "unpacking Go $version from Debian"
+    (cd "$work/debs" && private_apt download "$package-go" "$package-src")
+    rm -rf "$TOOLS/go"
+    mkdir -p "$TOOLS/go"
+    for deb in "$work"/debs/*.deb; do dpkg-deb -x "$deb" "$TOOLS/go"; done
+    ln -s "usr/lib/go-$version" "$TOOLS/go/current"
+    rm -rf "$work"
+}
+
+find_go() {
+    go_is_sufficient && return
+    export PATH="$TOOLS/go/current/bin:$PATH"
+    go_is_sufficient && return
+    unpack_go_from_debian
+    go_is_sufficient || die "the unpacked Go does not run" "remove $TOOLS/go and try again"
+}
+
+module_version() { sed -n "s|^\t$1 \(v[^ ]*\).*|\1|p" "$HERE/tools/go.mod"; }
+
+build_tools() {
+    local out buildkit buildx
+    tools_current && return
+    find_go
+    buildkit=$(module_version github.com/moby/buildkit)
+    buildx=$(module_version github.com/docker/buildx)
+    say "building buildkitd $buildkit and buildx $buildx, once, about 3 minutes"
+    mkdir -p "$TOOLS/bin"
+    out=$(mktemp -d "$TOOLS/build.XXXXXX")
+    (cd "$HERE/tools" && GOTOOLCHAIN=auto GOFLAGS='' CGO_ENABLED=0 go build -p 2 -trimpath -buildvcs=false -mod=readonly -o "$out/" \
+        -ldflags "-s -w -X github.com/moby/buildkit/version.Version=$buildkit -X github.com/docker/buildx/version.Version=$buildx" \
+        github.com/moby/buildkit/cmd/buildkitd github.com/docker/buildx/cmd/buildx) ||
+        { rm -rf "$out"; die "buildkitd and buildx did not build"; }
+    mv "$out/buildkitd" "$TOOLS/bin/buildkitd"
+    mv "$out/buildx" "$TOOLS/bin/docker-buildx"
+    rmdir "$out"
+    tools_key >"$TOOLS/bin/.key"
+}
+
+install_packages
+build_tools

@@ -1,0 +1,289 @@
+//! The profiles there are: embedded ones, and those of a directory that add to them or replace them.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use rust_embed::RustEmbed;
+
+use crate::error::{Exit, Failure};
+use crate::kernel::KernelRelease;
+use crate::profile::distro::{DistroProfile, Recognised};
+use crate::profile::driver::DriverProfile;
+use crate::profile::{ProfileError, Profiles};
+use crate::yaml::nearest;
+
+#[derive(RustEmbed)]
+#[folder = "distros/"]
+struct EmbeddedDistros;
+
+#[derive(RustEmbed)]
+#[folder = "drivers/"]
+struct EmbeddedDrivers;
+
+/// A profile with the file it comes from.
+#[derive(Clone, Debug)]
+pub struct Entry<P> {
+    /// The profile.
+    pub profile: P,
+    /// Its text.
+    pub text: String,
+    /// Where it is; none: it is part of the program.
+    pub file: Option<PathBuf>,
+}
+
+/// The profiles there are, by id.
+#[derive(Clone, Debug, Default)]
+pub struct Catalog {
+    drivers: BTreeMap<String, Entry<DriverProfile>>,
+    distros: BTreeMap<String, Entry<DistroProfile>>,
+}
+
+/// Why there is no catalogue, or not what was looked for in it.
+#[derive(Debug, thiserror::Error)]
+pub enum CatalogError {
+    /// A profile is wrong.
+    #[error(transparent)]
+    Profile(#[from] ProfileError),
+    /// A file or directory cannot be read.
+    #[error("cannot read {}: {error}", path.display())]
+    Unreadable {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// `--profiles` names a directory without profiles.
+    #[error("{} has neither `drivers` nor `distros`", .0.display())]
+    NoProfiles(PathBuf),
+    /// A profile's file is not called after its id.
+    #[error("{} holds the profile `{id}`", file.display())]
+    FileName {
+        /// The file.
+        file: PathBuf,
+        /// The id in it.
+        id: String,
+    },
+    /// Nothing of that name.
+    #[error("unknown {kind} `{name}`")]
+    Unknown {
+        /// `driver` or `distro`.
+        kind: &'static str,
+        /// What was looked for.
+        name: String,
+        /// What there is.
+        known: Vec<String>,
+    },
+    /// A driver does not have that version.
+    #[error("{driver} has no version `{version}`")]
+    UnknownVersion {
+        /// The driver.
+        driver: String,
+        /// What was looked for.
+        version: String,
+        /// What there is, newest first.
+        known: Vec<String>,
+    },
+    /// No distribution has such kernels.
+    #[error("no distro profile recognises `{kernel}`")]
+    NotRecognised {
+        /// The release.
+        kernel: KernelRelease,
+        /// Every distribution.
+        known: Vec<String>,
+    },
+    /// Several distributions have such kernels.
+    #[error("`{kernel}` can be a kernel of {}", .distros.join(" and of "))]
+    Ambiguous {
+        /// The release.
+        kernel: KernelRelease,
+        /// Those that recognise it.
+        distros: Vec<String>,
+    },
+}
+
+/// The kinds of profiles.
+trait Kind: Sized {
+    const NAME: &'static str;
+    /// The directory of the kind's files.
+    const DIRECTORY: &'static str;
+    fn load(file: &str, text: &str) -> Result<Self, ProfileError>;
+    fn id(&self) -> &str;
+}
+
+impl Kind for DriverProfile {
+    const NAME: &'static str = "driver";
+    const DIRECTORY: &'static str = "drivers";
+
+    fn load(file: &str, text: &str) -> Result<Self, ProfileError> {
+        Self::load(file, text)
+    }
+
+    fn id(&self) -> &str {
+        self.id.as_str()
+    }
+}
+
+impl Kind for DistroProfile {
+    const NAME: &'static str = "distro";
+    const DIRECTORY: &'static str = "distros";
+
+    fn load(file: &str, text: &str) -> Result<Self, ProfileError> {
+        Self::load(file, text)
+    }
+
+    fn id(&self) -> &str {
+        self.id.as_str()
+    }
+}
+
+impl Catalog {
+    /// The profiles that are part of the program.
+    pub fn embedded() -> Result<Self, CatalogError> {
+        Ok(Self { drivers: embedded::<DriverProfile, EmbeddedDrivers>()?, distros: embedded::<DistroProfile, EmbeddedDistros>()? })
+    }
+
+    /// Adds the profiles of `DIR/drivers/*.yaml` and `DIR/distros/*.yaml`; one with a known id replaces the known one.
+    pub fn with_dir(mut self, directory: &Path) -> Result<Self, CatalogError> {
+        let (drivers, distros) = (read::<DriverProfile>(directory)?, read::<DistroProfile>(directory)?);
+        if drivers.is_none() && distros.is_none() {
+            return Err(CatalogError::NoProfiles(directory.to_owned()));
+        }
+        self.drivers.extend(drivers.unwrap_or_default());
+        self.distros.extend(distros.unwrap_or_default());
+        Ok(self)
+    }
+
+    /// A driver by its id.
+    pub fn driver(&self, id: &str) -> Result<&DriverProfile, CatalogError> {
+        self.driver_entry(id).map(|entry| &entry.profile)
+    }
+
+    /// A distribution by its id.
+    pub fn distro(&self, id: &str) -> Result<&DistroProfile, CatalogError> {
+        self.distro_entry(id).map(|entry| &entry.profile)
+    }
+
+    /// A driver with its file.
+    pub fn driver_entry(&self, id: &str) -> Result<&Entry<DriverProfile>, CatalogError> {
+        find(&self.drivers, id)
+    }
+
+    /// A distribution with its file.
+    pub fn distro_entry(&self, id: &str) -> Result<&Entry<DistroProfile>, CatalogError> {
+        find(&self.distros, id)
+    }
+
+    /// Every driver with its file, by id.
+    pub fn driver_entries(&self) -> impl Iterator<Item = &Entry<DriverProfile>> {
+        self.drivers.values()
+    }
+
+    /// Every distribution with its file, by id.
+    pub fn distro_entries(&self) -> impl Iterator<Item = &Entry<DistroProfile>> {
+        self.distros.values()
+    }
+
+    /// The one distribution that a kernel can be of.
+    pub fn recognise(&self, kernel: &KernelRelease) -> Result<&DistroProfile, CatalogError> {
+        match self.recognised_by(kernel)[..] {
+            [(distro, _)] => Ok(distro),
+            [] => Err(CatalogError::NotRecognised { kernel: kernel.clone(), known: self.distros.keys().cloned().collect() }),
+            ref several => {
+                let distros = several.iter().map(|(distro, _)| distro.id.to_string()).collect();
+                Err(CatalogError::Ambiguous { kernel: kernel.clone(), distros })
+            }
+        }
+    }
+
+    /// Every distribution that a kernel can be of, with what its name tells.
+    #[must_use]
+    pub fn recognised_by(&self, kernel: &KernelRelease) -> Vec<(&DistroProfile, Recognised)> {
+        self.distros.values().filter_map(|entry| Some((&entry.profile, entry.profile.recognise(kernel)?))).collect()
+    }
+}
+
+impl Profiles for Catalog {
+    fn drivers(&self) -> Vec<&DriverProfile> {
+        self.drivers.values().map(|entry| &entry.profile).collect()
+    }
+
+    fn distros(&self) -> Vec<&DistroProfile> {
+        self.distros.values().map(|entry| &entry.profile).collect()
+    }
+}
+
+fn find<'a, P: Kind>(entries: &'a BTreeMap<String, Entry<P>>, id: &str) -> Result<&'a Entry<P>, CatalogError> {
+    entries.get(id).ok_or_else(|| CatalogError::Unknown { kind: P::NAME, name: id.to_owned(), known: entries.keys().cloned().collect() })
+}
+
+fn embedded<P: Kind, E: RustEmbed>() -> Result<BTreeMap<String, Entry<P>>, CatalogError> {
+    let mut entries = BTreeMap::new();
+    for name in E::iter().filter(|name| name.ends_with(".yaml")) {
+        let bytes = E::get(&name).map(|file| file.data).unwrap_or_default();
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        let profile = P::load(&format!("{}/{name}", P::DIRECTORY), &text)?;
+        entries.insert(profile.id().to_owned(), Entry { profile, text, file: None });
+    }
+    Ok(entries)
+}
+
+/// The profiles of a kind in a directory; none if it has no such directory.
+fn read<P: Kind>(directory: &Path) -> Result<Option<BTreeMap<String, Entry<P>>>, CatalogError> {
+    let directory = directory.join(P::DIRECTORY);
+    let unreadable = |path: &Path| {
+        let path = path.to_owned();
+        move |error| CatalogError::Unreadable { path, error }
+    };
+    if !directory.exists() {
+        return Ok(None);
+    }
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(&directory).map_err(unreadable(&directory))? {
+        let path = entry.map_err(unreadable(&directory))?.path();
+        if path.extension().is_some_and(|extension| extension == "yaml") {
+            files.push(path);
+        }
+    }
+    files.sort();
+    let mut entries = BTreeMap::new();
+    for file in files {
+        let text = std::fs::read_to_string(&file).map_err(unreadable(&file))?;
+        let profile = P::load(&file.display().to_string(), &text)?;
+        if file.file_stem().is_none_or(|stem| stem != profile.id()) {
+            return Err(CatalogError::FileName { id: profile.id().to_owned(), file });
+        }
+        entries.insert(profile.id().to_owned(), Entry { profile, text, file: Some(file) });
+    }
+    Ok(Some(entries))
+}
+
+impl From<CatalogError> for Failure {
+    fn from(error: CatalogError) -> Self {
+        let failure = Failure::new(Exit::Usage, error.to_string());
+        match error {
+            CatalogError::Profile(error) => error.into(),
+            CatalogError::Unreadable { .. } => failure,
+            CatalogError::NoProfiles(_) => failure.help("profiles are files `drivers/<id>.yaml` and `distros/<id>.yaml` in it"),
+            CatalogError::FileName { file, id } => failure.help(format!("rename it to {}", file.with_file_name(format!("{id}.yaml")).display())),
+            CatalogError::Unknown { kind, name, known } => {
+                let failure = suggest(failure, &name, &known);
+                failure.fact("known", known.join(", ")).help(format!("list them: kmodforge profile list; add one: --profiles DIR with {kind}s/{name}.yaml"))
+            }
+            CatalogError::UnknownVersion { version, known, .. } => suggest(failure, &version, &known).fact("known", known.join(", ")),
+            CatalogError::NotRecognised { known, .. } => failure.fact("looked at", known.join(", ")).help("add a profile for its distribution: --profiles DIR"),
+            CatalogError::Ambiguous { distros, .. } => {
+                distros.iter().fold(failure, |failure, distro| failure.help(format!("say which one it is: --distro {distro}")))
+            }
+        }
+    }
+}
+
+fn suggest(failure: Failure, name: &str, known: &[String]) -> Failure {
+    match nearest(name, known.iter().map(String::as_str)) {
+        Some(word) => failure.help(format!("did you mean `{word}`?")),
+        None => failure,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,117 @@
+//! `kmodforge doctor`: what works here, asked of the code that will be used.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::selection;
+use super::session::Session;
+use crate::buildkit;
+use crate::cli::{DoctorArgs, GlobalArgs, TextFormat};
+use crate::error::{Exit, Failure};
+use crate::reference::Reference;
+use crate::ui::{DoctorLine, DoctorState, Ui};
+
+/// How long anything may take to answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Looks at builder, registry, repositories and cache.
+///
+/// # Errors
+/// When the profiles or the project file are wrong.
+pub async fn run(global: &GlobalArgs, args: &DoctorArgs, ui: &Ui) -> Result<Exit, Failure> {
+    let session = Session::open(global, &args.project)?;
+    let (builder, registry, packages) = tokio::join!(builder(&session, args), registry(&session, args), packages(&session));
+    let lines = [builder, registry, packages, cache(&session)];
+    match args.format {
+        TextFormat::Table => ui.doctor(&lines),
+        TextFormat::Json => {
+            let value: Vec<_> =
+                lines.iter().map(|line| json!({ "name": line.name, "state": line.state.name(), "text": line.text, "remedy": line.remedy })).collect();
+            ui.data(&format!("{}\n", serde_json::to_string_pretty(&value).unwrap_or_default()));
+        }
+    }
+    Ok(if lines.iter().any(|line| line.state == DoctorState::Failed) { Exit::Failed } else { Exit::Done })
+}
+
+fn line(name: &str, state: DoctorState, text: impl Into<String>) -> DoctorLine {
+    DoctorLine { name: name.into(), state, text: text.into(), remedy: None }
+}
+
+fn failed(name: &str, failure: &Failure) -> DoctorLine {
+    let facts: Vec<_> = failure.facts.iter().map(|(label, value)| format!("{label}: {}", value.replace('\n', "; "))).collect();
+    let text = std::iter::once(failure.headline.clone()).chain(facts).collect::<Vec<_>>().join("; ");
+    DoctorLine { remedy: failure.help.first().cloned(), ..line(name, DoctorState::Failed, text) }
+}
+
+fn silent(name: &str) -> DoctorLine {
+    line(name, DoctorState::Failed, format!("no answer within {} s", PATIENCE.as_secs()))
+}
+
+async fn builder(session: &Session, args: &DoctorArgs) -> DoctorLine {
+    let connecting = async {
+        let choice = args.builder.parse()?;
+        let hosts = session.image_hosts();
+        let options = buildkit::Options { cache_dir: &session.cache, insecure_registries: &hosts, credentials: session.credentials()? };
+        Ok::<_, Failure>(buildkit::connect(&choice, &options).await?)
+    };
+    match tokio::time::timeout(PATIENCE * 6, connecting).await {
+        Ok(Ok(connected)) => {
+            let info = crate::builder::Builder::info(&connected.builder);
+            let text = format!("{}, at {} ({}); builds for {}", info.name, info.endpoint, connected.origin, info.platforms.join(", "));
+            line("builder", DoctorState::Ok, text)
+        }
+        Ok(Err(failure)) => failed("builder", &failure),
+        Err(_) => silent("builder"),
+    }
+}
+
+async fn registry(session: &Session, args: &DoctorArgs) -> DoctorLine {
+    let project = session.project.as_ref().and_then(|project| project.content.repository.clone());
+    let Some(repository) = args.repo.clone().or(project) else {
+        return DoctorLine {
+            remedy: Some("name one: --repo REGISTRY/PATH, or `repository:` in the project file".into()),
+            ..line("registry", DoctorState::Off, "no repository is named; images can only be written to files")
+        };
+    };
+    let asking = async {
+        let reference: Reference = format!("{repository}/kmodforge-doctor")
+            .parse()
+            .map_err(|error: crate::reference::InvalidReference| Failure::new(Exit::Usage, error.to_string()))?;
+        session.registry(&args.registry)?.check_push(&reference).await.map_err(Failure::from)
+    };
+    match tokio::time::timeout(PATIENCE, asking).await {
+        Ok(Ok(as_whom)) => {
+            line("registry", DoctorState::Ok, format!("{repository}: push allowed{}", as_whom.map(|user| format!(" as `{user}`")).unwrap_or_default()))
+        }
+        Ok(Err(failure)) => failed("registry", &failure),
+        Err(_) => silent("registry"),
+    }
+}
+
+/// Whether the first release of each distribution can be read.
+async fn packages(session: &Session) -> DoctorLine {
+    let mut read = Vec::new();
+    for entry in session.catalog.distro_entries() {
+        let profile = &entry.profile;
+        let Some(release) = profile.releases.first() else { continue };
+        let reading = selection::read_index(session, profile, release, super::session::host_arch(), &[]);
+        match tokio::time::timeout(PATIENCE * 3, reading).await {
+            Ok(Ok(index)) => read.push(format!("{} {}: {} kernels", profile.id, release.id, index.kernels.len())),
+            Ok(Err(failure)) => return failed("packages", &failure),
+            Err(_) => return silent("packages"),
+        }
+    }
+    line("packages", DoctorState::Ok, read.join(", "))
+}
+
+fn cache(session: &Session) -> DoctorLine {
+    let writable = std::fs::create_dir_all(&session.cache).and_then(|()| tempfile::tempfile_in(&session.cache));
+    match writable {
+        Ok(_) => line("cache", DoctorState::Ok, session.cache.display().to_string()),
+        Err(error) => DoctorLine {
+            remedy: Some("set KMODFORGE_CACHE to a folder that can be written".into()),
+            ..line("cache", DoctorState::Failed, format!("{}: {error}", session.cache.display()))
+        },
+    }
+}

@@ -1,0 +1,122 @@
+//! `kmodforge kernels`: what distributions publish, and which profile recognises a release.
+
+use serde_json::json;
+
+use super::selection::{read_index, release_of};
+use super::session::{Session, host_arch};
+use crate::arch::Arch;
+use crate::cli::{DistroArg, GlobalArgs, KernelsCommand, KernelsListArgs, KernelsMatchArgs, ListFormat, ProjectArgs, TextFormat};
+use crate::error::{Exit, Failure};
+use crate::kernel::KernelRelease;
+use crate::package::PublishedRelease;
+use crate::ui::Ui;
+
+/// Answers.
+///
+/// # Errors
+/// When a repository cannot be read or a release is none.
+pub async fn run(global: &GlobalArgs, command: KernelsCommand, ui: &Ui) -> Result<Exit, Failure> {
+    match command {
+        KernelsCommand::List(args) => list(global, args, ui).await,
+        KernelsCommand::Match(args) => recognise(global, &args, ui),
+    }
+}
+
+async fn list(global: &GlobalArgs, args: KernelsListArgs, ui: &Ui) -> Result<Exit, Failure> {
+    let session = Session::open(global, &args.project)?;
+    let arches = if args.arches.is_empty() { vec![host_arch()] } else { args.arches };
+    let distros = if args.distros.is_empty() {
+        session.catalog.distro_entries().map(|entry| DistroArg { id: entry.profile.id.to_string(), release: None }).collect()
+    } else {
+        args.distros
+    };
+    let mut indexes = Vec::new();
+    for distro in &distros {
+        indexes.extend(read_distro(&session, distro, &arches).await?);
+    }
+    match args.format {
+        ListFormat::Text => ui.data(&indexes.iter().flat_map(newest_first).map(|kernel| format!("{}\n", kernel.release)).collect::<String>()),
+        ListFormat::Json => {
+            let value: Vec<_> =
+                indexes
+                    .iter()
+                    .flat_map(|index| {
+                        newest_first(index).map(move |kernel| json!({
+                "release": kernel.release, "distro": index.distro, "distro_release": index.release, "arch": index.arch, "flavour": kernel.flavour,
+                "origin": kernel.origin, "headers": kernel.headers, "compilers": kernel.compilers,
+            }))
+                    })
+                    .collect();
+            ui.data(&format!("{}\n", serde_json::to_string_pretty(&value).unwrap_or_default()));
+        }
+        ListFormat::Table => {
+            let rows: Vec<Vec<String>> = indexes
+                .iter()
+                .flat_map(|index| {
+                    newest_first(index).map(move |kernel| {
+                        let version = kernel.headers.first().map(|package| package.version.clone()).unwrap_or_default();
+                        vec![
+                            kernel.release.to_string(),
+                            format!("{} {}", index.distro, index.release),
+                            index.arch.clone(),
+                            kernel.compilers.first().cloned().unwrap_or_default(),
+                            version,
+                            kernel.origin.clone(),
+                        ]
+                    })
+                })
+                .collect();
+            ui.table(&["KERNEL", "DISTRO", "ARCH", "COMPILER", "HEADERS", "FOUND IN"], &rows);
+            ui.note(&format!("{} kernels", rows.len()));
+        }
+    }
+    Ok(Exit::Done)
+}
+
+fn newest_first(index: &PublishedRelease) -> impl Iterator<Item = &crate::package::PublishedKernel> {
+    index.kernels.iter().rev()
+}
+
+async fn read_distro(session: &Session, distro: &DistroArg, arches: &[Arch]) -> Result<Vec<PublishedRelease>, Failure> {
+    let profile = session.catalog.distro(&distro.id)?;
+    let releases = match &distro.release {
+        Some(release) => vec![release_of(profile, release)?],
+        None => profile.releases.iter().collect(),
+    };
+    let mut indexes = Vec::new();
+    for release in releases {
+        for arch in arches.iter().filter(|arch| profile.arches.contains(arch)) {
+            indexes.push(read_index(session, profile, release, *arch, &[]).await?);
+        }
+    }
+    Ok(indexes)
+}
+
+fn recognise(global: &GlobalArgs, args: &KernelsMatchArgs, ui: &Ui) -> Result<Exit, Failure> {
+    let session = Session::open(global, &ProjectArgs::default())?;
+    let mut rows = Vec::new();
+    let mut values = Vec::new();
+    let mut unknown = false;
+    for text in &args.releases {
+        let release: KernelRelease = text.parse().map_err(|error: crate::kernel::InvalidRelease| Failure::new(Exit::Usage, error.to_string()))?;
+        let matching = session.catalog.recognised_by(&release);
+        unknown |= matching.is_empty();
+        if matching.is_empty() {
+            rows.push(vec![text.clone(), "none".into(), String::new(), String::new(), String::new()]);
+        }
+        for (profile, recognised) in &matching {
+            let of_release = recognised.release.clone();
+            let arch = recognised.arch.map(|arch| arch.to_string()).unwrap_or_default();
+            rows.push(vec![text.clone(), profile.id.to_string(), of_release.clone().unwrap_or_default(), recognised.flavour.clone(), arch.clone()]);
+            values.push(json!({ "release": text, "distro": profile.id, "distro_release": of_release, "flavour": recognised.flavour, "arch": arch, "tag": release.tag() }));
+        }
+        if matching.is_empty() {
+            values.push(json!({ "release": text, "distro": null }));
+        }
+    }
+    match args.format {
+        TextFormat::Table => ui.table(&["KERNEL", "DISTRO", "RELEASE", "FLAVOUR", "ARCH"], &rows),
+        TextFormat::Json => ui.data(&format!("{}\n", serde_json::to_string_pretty(&values).unwrap_or_default())),
+    }
+    Ok(if unknown { Exit::Failed } else { Exit::Done })
+}

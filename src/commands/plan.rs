@@ -1,0 +1,124 @@
+//! `kmodforge plan`: what build would do, and why what is skipped is skipped.
+
+use serde_json::{Value, json};
+
+use super::selection;
+use super::session::{Session, source_date_epoch};
+use crate::cli::{GlobalArgs, PlanArgs, PlanFormat};
+use crate::error::{Exit, Failure};
+use crate::plan::{Plan, PlanView, State, Target};
+use crate::ui::{PlanCounts, PlanRow, Ui};
+
+/// The most jobs that a GitHub Actions matrix takes.
+const GITHUB_JOBS: usize = 256;
+
+/// The most jobs that a GitLab child pipeline takes by default.
+const GITLAB_JOBS: usize = 500;
+
+/// Prints the plan.
+///
+/// # Errors
+/// When there is none, or a kernel's compiler is missing.
+pub async fn run(global: &GlobalArgs, args: &PlanArgs, ui: &Ui) -> Result<Exit, Failure> {
+    let session = Session::open(global, &args.select.project)?;
+    let mut plan = selection::plan(&session, &args.select, &arguments("zstd", source_date_epoch()?)).await?;
+    if !args.no_registry && selection::has_repository(&session, &args.select) {
+        let registry = session.registry(&args.registry)?;
+        let bases = selection::base_digests(&session, &registry, &plan).await;
+        selection::settle(&mut plan, &registry, &bases, false).await?;
+    }
+    match args.format {
+        PlanFormat::Table => print_table(&plan, ui),
+        PlanFormat::Json => ui.data(&format!("{}\n", pretty(&serde_json::to_value(PlanView::from(&plan)).unwrap_or_default()))),
+        PlanFormat::Github => ui.data(&format!("{}\n", github(&plan))),
+        PlanFormat::Gitlab => ui.data(&format!("{}\n", pretty(&gitlab(&plan)))),
+    }
+    Ok(exit_code(&plan))
+}
+
+/// The choices that end up in an image, as the input digest takes them.
+pub fn arguments(compression: &str, epoch: u64) -> String {
+    format!("compression={compression} epoch={epoch}")
+}
+
+/// How a run that does nothing but plan ends.
+fn exit_code(plan: &Plan) -> Exit {
+    if plan.skipped.iter().any(|skipped| skipped.reason.is_failure()) {
+        Exit::Failed
+    } else if plan.targets.is_empty() {
+        Exit::Unsupported
+    } else {
+        Exit::Done
+    }
+}
+
+fn print_table(plan: &Plan, ui: &Ui) {
+    let mut counts = PlanCounts::default();
+    let mut rows = Vec::with_capacity(plan.targets.len() + plan.skipped.len());
+    for target in &plan.targets {
+        let (state, why) = match &target.state {
+            State::Build(why) => ("build", why.clone()),
+            State::Published(digest) => ("published", digest.short()),
+        };
+        *(if state == "build" { &mut counts.build } else { &mut counts.published }) += 1;
+        rows.push(row(&target.label(), state, why));
+    }
+    for skipped in &plan.skipped {
+        counts.impossible += 1;
+        rows.push(row(&skipped.target, if skipped.reason.is_failure() { "failed" } else { "not for" }, skipped.reason.to_string()));
+    }
+    ui.plan_table(&rows, counts);
+}
+
+fn row(label: &crate::record::TargetLabel, state: &str, why: String) -> PlanRow {
+    PlanRow {
+        driver: format!("{} {}", label.driver, label.version),
+        distro: format!("{} {}", label.distro, label.distro_release),
+        kernel: label.kernel.clone(),
+        arch: label.arch.clone(),
+        state: state.to_owned(),
+        why,
+    }
+}
+
+fn pretty(value: &Value) -> String {
+    serde_json::to_string_pretty(value).unwrap_or_default()
+}
+
+/// The targets to build, shared out to as many jobs as are allowed: each job's name and its options for `kmodforge build`.
+fn jobs(plan: &Plan, most: usize) -> Vec<(String, Vec<String>)> {
+    let to_build: Vec<&Target> = plan.targets.iter().filter(|target| matches!(target.state, State::Build(_))).collect();
+    let per_job = to_build.len().div_ceil(most).max(1);
+    to_build
+        .chunk_by(|a, b| {
+            a.driver.profile.id == b.driver.profile.id && a.driver.index == b.driver.index && a.distro.release.id == b.distro.release.id && a.arch == b.arch
+        })
+        .flat_map(|same| same.chunks(per_job))
+        .map(|targets| {
+            let label = targets[0].label();
+            let mut options = vec![
+                format!("--driver={}@{}", label.driver, label.version),
+                format!("--distro={}:{}", label.distro, label.distro_release),
+                format!("--arch={}", label.arch),
+            ];
+            options.extend(targets.iter().map(|target| format!("--kernel={}", target.kernel.release)));
+            let more = if targets.len() > 1 { format!(" and {} more", targets.len() - 1) } else { String::new() };
+            (format!("{} {} {}{more}", label.driver, label.version, label.kernel), options)
+        })
+        .collect()
+}
+
+/// A matrix for `strategy.matrix: ${{ fromJSON(…) }}`, on one line.
+fn github(plan: &Plan) -> Value {
+    let include: Vec<_> = jobs(plan, GITHUB_JOBS / 2).into_iter().map(|(name, options)| json!({ "name": name, "options": options.join(" ") })).collect();
+    json!({ "include": include })
+}
+
+/// A child pipeline; JSON is YAML.
+fn gitlab(plan: &Plan) -> Value {
+    let jobs = jobs(plan, GITLAB_JOBS / 2).into_iter().map(|(name, options)| {
+        let script = format!("kmodforge build --push {}", options.iter().map(|option| crate::template::quote_shell(option)).collect::<Vec<_>>().join(" "));
+        (name, json!({ "script": [script] }))
+    });
+    Value::Object(jobs.collect())
+}

@@ -1,0 +1,372 @@
+//! From the command line and the project file to a plan.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::io::Read as _;
+use std::sync::Arc;
+
+use futures::stream::{StreamExt as _, TryStreamExt as _};
+
+use super::session::{Session, host_arch};
+use crate::arch::Arch;
+use crate::check::unsupported;
+use crate::cli::{DistroArg, Fallback, SelectArgs};
+use crate::error::{Exit, Failure};
+use crate::kernel::KernelRelease;
+use crate::kernel_index::{self, IndexRequest};
+use crate::kernel_selector::KernelSelector;
+use crate::package::PublishedRelease;
+use crate::plan::{Group, Known, Naming, Plan, State, Target};
+use crate::profile::distro::{DistroProfile, Release, Repository};
+use crate::profile::driver::DriverProfile;
+use crate::profile::{Id, Version};
+use crate::project::{DriverSelector, MatrixRow};
+use crate::reference::{Digest, Reference};
+use crate::registry::{Published, Registry};
+use crate::render;
+
+/// How many questions a registry is asked at once.
+const QUESTIONS: usize = 32;
+
+/// Plans what was selected: profiles, kernel indexes, names, input digests. Asks no registry.
+///
+/// # Errors
+/// When the selection is wrong, nothing matches it, or a repository cannot be read.
+pub async fn plan(session: &Session, select: &SelectArgs, arguments: &str) -> Result<Plan, Failure> {
+    let request = Request::of(session, select)?;
+    let indexes = read_indexes(session, &request.groups, &request.fallbacks).await?;
+    let known = Known {
+        indexes: &indexes,
+        unsupported: &|kernel, rules| session.memory.config(kernel).and_then(|config| unsupported(&config, rules)),
+        build_arch: host_arch(),
+    };
+    let mut plan = Plan::new(&request.groups, &request.naming, &known)?;
+    if let Some(filter) = &request.filter {
+        filter.apply(&mut plan)?;
+    }
+    render::fill_inputs(&mut plan, arguments)?;
+    Ok(plan)
+}
+
+/// What was selected, with profiles in place of names.
+struct Request {
+    groups: Vec<Group>,
+    naming: Naming,
+    filter: Option<Filter>,
+    fallbacks: Vec<Fallback>,
+}
+
+impl Request {
+    fn of(session: &Session, select: &SelectArgs) -> Result<Self, Failure> {
+        let kernels = kernel_selectors(select)?;
+        let matrix = session.project.as_ref().map(|project| project.content.rows()).unwrap_or_default();
+        let (groups, filter) = if !select.drivers.is_empty() && !kernels.is_empty() {
+            (vec![ad_hoc(session, select, kernels)?], None)
+        } else if matrix.is_empty() {
+            return Err(nothing_selected(select, session.project.is_some()));
+        } else {
+            let groups = matrix.iter().map(|entry| group_of(session, entry)).collect::<Result<_, Failure>>()?;
+            (groups, Some(Filter::of(select, kernels)?))
+        };
+        let project = session.project.as_ref().map(|project| &project.content);
+        let repository = select.repo.as_deref().or_else(|| project.and_then(|project| project.repository.as_deref()));
+        let image = project.and_then(|project| project.image.as_deref()).filter(|_| select.repo.is_none());
+        let tag = select.tag_template.as_deref().or_else(|| project.and_then(|project| project.tag.as_deref()));
+        let naming = Naming::new(repository.unwrap_or(UNNAMED), image, tag)?;
+        Ok(Self { groups, naming, filter, fallbacks: select.fallbacks.clone() })
+    }
+}
+
+/// Repository of images that nobody named; they can be written to files but not pushed.
+pub const UNNAMED: &str = "localhost/drivers";
+
+/// Whether there is a repository to push to.
+pub fn has_repository(session: &Session, select: &SelectArgs) -> bool {
+    select.repo.is_some() || session.project.as_ref().is_some_and(|project| project.content.repository.is_some() || project.content.image.is_some())
+}
+
+fn nothing_selected(select: &SelectArgs, project: bool) -> Failure {
+    let missing = match (select.drivers.is_empty(), select.kernels.is_empty() && select.kernels_from.is_none()) {
+        (true, true) => "no driver and no kernel is selected",
+        (true, false) => "no driver is selected",
+        _ => "no kernel is selected",
+    };
+    let failure = Failure::new(Exit::Usage, missing).help("name them: --driver NAME --kernel RELEASE (kmodforge profile list; kmodforge kernels list)");
+    if project {
+        failure.help("or give the project file a `matrix`")
+    } else {
+        failure.help("or write a `kmodforge.yaml` with a `matrix` (docs/project-file.md)")
+    }
+}
+
+fn kernel_selectors(select: &SelectArgs) -> Result<Vec<KernelSelector>, Failure> {
+    let usage = |error: &dyn std::fmt::Display| Failure::new(Exit::Usage, error.to_string()).help("see `kmodforge help build` for what --kernel takes");
+    let mut selectors = select.kernels.iter().map(|text| text.parse().map_err(|error| usage(&error))).collect::<Result<Vec<KernelSelector>, _>>()?;
+    if let Some(file) = &select.kernels_from {
+        let (name, text) = if file.as_os_str() == "-" {
+            let mut text = String::new();
+            std::io::stdin().read_to_string(&mut text).map(|_| ("standard input".to_owned(), text))
+        } else {
+            std::fs::read_to_string(file).map(|text| (file.display().to_string(), text))
+        }
+        .map_err(|error| Failure::new(Exit::Usage, format!("`{}` cannot be read: {error}", file.display())))?;
+        selectors.extend(kernel_index::parse_list(&name, &text)?.into_iter().map(KernelSelector::Exact));
+    }
+    Ok(selectors)
+}
+
+fn ad_hoc(session: &Session, select: &SelectArgs, kernels: Vec<KernelSelector>) -> Result<Group, Failure> {
+    let drivers = select.drivers.iter().map(|text| driver_named(session, text)).collect::<Result<_, Failure>>()?;
+    let distros = if select.distros.is_empty() {
+        recognising(session, &kernels)?
+    } else {
+        select.distros.iter().map(|arg| distro(session, arg)).collect::<Result<_, _>>()?
+    };
+    let arches = if select.arches.is_empty() { implied_arches(&distros, &kernels) } else { select.arches.clone() };
+    Ok(Group { drivers, distros, kernels, arches, excludes: Vec::new() })
+}
+
+fn driver_selector(text: &str) -> Result<DriverSelector, Failure> {
+    text.parse().map_err(|error: String| Failure::new(Exit::Usage, format!("--driver {text}: {error}")))
+}
+
+/// A driver as the command line names it.
+///
+/// # Errors
+/// When there is none, or not that version.
+pub fn driver_named(session: &Session, text: &str) -> Result<(Arc<DriverProfile>, Option<Version>), Failure> {
+    driver(session, &driver_selector(text)?)
+}
+
+fn driver(session: &Session, selector: &DriverSelector) -> Result<(Arc<DriverProfile>, Option<Version>), Failure> {
+    let profile = session.catalog.driver(selector.driver.as_str())?;
+    if let Some(version) = &selector.version
+        && profile.version(version.as_str()).is_none()
+    {
+        return Err(unknown(&format!("driver `{}` has no version `{version}`", profile.id), profile.versions.iter().map(|version| version.version.as_str())));
+    }
+    Ok((Arc::new(profile.clone()), selector.version.clone()))
+}
+
+/// A distribution as the command line names it.
+///
+/// # Errors
+/// When there is none, or not that release.
+pub fn distro(session: &Session, arg: &DistroArg) -> Result<(Arc<DistroProfile>, Option<Id>), Failure> {
+    let profile = session.catalog.distro(&arg.id)?;
+    let release = match &arg.release {
+        None => None,
+        Some(wanted) => Some(release_of(profile, wanted)?.id.clone()),
+    };
+    Ok((Arc::new(profile.clone()), release))
+}
+
+/// A distribution's release by its name.
+///
+/// # Errors
+/// When there is none.
+pub fn release_of<'p>(profile: &'p DistroProfile, wanted: &str) -> Result<&'p Release, Failure> {
+    profile
+        .release(wanted)
+        .ok_or_else(|| unknown(&format!("distro `{}` has no release `{wanted}`", profile.id), profile.releases.iter().map(|release| release.id.as_str())))
+}
+
+fn unknown<'n>(headline: &str, known: impl Iterator<Item = &'n str>) -> Failure {
+    Failure::new(Exit::Usage, headline).fact("expected", format!("one of {}", known.map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")))
+}
+
+/// The distributions that recognise the exact releases; all of them where only patterns were given.
+///
+/// # Errors
+/// When no distribution recognises a release, or several do.
+pub fn recognising(session: &Session, kernels: &[KernelSelector]) -> Result<Vec<(Arc<DistroProfile>, Option<Id>)>, Failure> {
+    let mut found: BTreeMap<Id, Arc<DistroProfile>> = BTreeMap::new();
+    for kernel in kernels {
+        match kernel.exact() {
+            Some(release) => {
+                let profile = session.catalog.recognise(release)?;
+                found.entry(profile.id.clone()).or_insert_with(|| Arc::new(profile.clone()));
+            }
+            None => found.extend(session.catalog.distro_entries().map(|entry| (entry.profile.id.clone(), Arc::new(entry.profile.clone())))),
+        }
+    }
+    Ok(found.into_values().map(|profile| (profile, None)).collect())
+}
+
+/// The architectures that exact releases name, else this machine's.
+fn implied_arches(distros: &[(Arc<DistroProfile>, Option<Id>)], kernels: &[KernelSelector]) -> Vec<Arch> {
+    let named = |kernel: &KernelSelector| kernel.exact().and_then(|release| distros.iter().find_map(|(profile, _)| profile.recognise(release)?.arch));
+    let arches: BTreeSet<_> = kernels.iter().map(|kernel| named(kernel).unwrap_or_else(host_arch)).collect();
+    arches.into_iter().collect()
+}
+
+fn group_of(session: &Session, row: &MatrixRow) -> Result<Group, Failure> {
+    let drivers = row.drivers.iter().map(|selector| driver(session, selector)).collect::<Result<_, _>>()?;
+    let distros = match &row.distros {
+        None => recognising(session, &row.kernels)?,
+        Some(ids) => ids
+            .iter()
+            .map(|id| distro(session, &id.to_string().parse::<DistroArg>().map_err(|error| Failure::new(Exit::Usage, error.to_string()))?))
+            .collect::<Result<_, _>>()?,
+    };
+    let arches = row.arches.clone().unwrap_or_else(|| implied_arches(&distros, &row.kernels));
+    Ok(Group { drivers, distros, kernels: row.kernels.clone(), arches, excludes: row.exclude.clone() })
+}
+
+/// Options that narrow a project's matrix.
+struct Filter {
+    drivers: Vec<DriverSelector>,
+    kernels: Vec<KernelSelector>,
+    distros: Vec<DistroArg>,
+    arches: Vec<Arch>,
+}
+
+impl Filter {
+    fn of(select: &SelectArgs, kernels: Vec<KernelSelector>) -> Result<Self, Failure> {
+        if kernels.iter().any(|kernel| matches!(kernel, KernelSelector::Latest(_))) {
+            return Err(Failure::new(Exit::Usage, "`latest` cannot narrow a matrix").help("name the driver too (--driver), or put `latest` into the matrix"));
+        }
+        let drivers = select.drivers.iter().map(|text| driver_selector(text)).collect::<Result<_, _>>()?;
+        Ok(Self { drivers, kernels, distros: select.distros.clone(), arches: select.arches.clone() })
+    }
+
+    fn apply(&self, plan: &mut Plan) -> Result<(), Failure> {
+        let fits = |driver: &str, version: &str, distro: &str, release: &str, kernel: &KernelRelease, arch: &str| {
+            let Self { drivers, kernels, distros, arches } = self;
+            (drivers.is_empty() || drivers.iter().any(|d| d.driver.as_str() == driver && d.version.as_ref().is_none_or(|v| v.as_str() == version)))
+                && (kernels.is_empty() || kernels.iter().any(|k| k.matches(kernel)))
+                && (distros.is_empty() || distros.iter().any(|d| d.id == distro && d.release.as_deref().is_none_or(|r| r == release)))
+                && (arches.is_empty() || arches.iter().any(|a| a.oci() == arch))
+        };
+        plan.targets.retain(|target| {
+            let label = target.label();
+            fits(&label.driver, &label.version, &label.distro, &label.distro_release, &target.kernel.release, &label.arch)
+        });
+        plan.skipped.retain(|skipped| {
+            let label = &skipped.target;
+            label.kernel.parse().is_ok_and(|kernel| fits(&label.driver, &label.version, &label.distro, &label.distro_release, &kernel, &label.arch))
+        });
+        if plan.targets.is_empty() && plan.skipped.is_empty() {
+            return Err(Failure::new(Exit::Usage, "nothing in the project's matrix matches the options").help("see what there is: kmodforge plan"));
+        }
+        Ok(())
+    }
+}
+
+/// What the selected distributions publish for the selected architectures.
+///
+/// # Errors
+/// When a repository cannot be read.
+pub async fn read_indexes(session: &Session, groups: &[Group], fallbacks: &[Fallback]) -> Result<Vec<PublishedRelease>, Failure> {
+    let mut wanted: Vec<(Arc<DistroProfile>, Release, Arch)> = Vec::new();
+    for group in groups {
+        for (profile, pinned) in &group.distros {
+            let selected = |release: &&Release| pinned.as_ref().map_or_else(|| may_publish(profile, release, &group.kernels), |id| *id == release.id);
+            for release in profile.releases.iter().filter(selected) {
+                for arch in group.arches.iter().filter(|arch| profile.arches.contains(arch)) {
+                    if !wanted.iter().any(|(p, r, a)| p.id == profile.id && r.id == release.id && a == arch) {
+                        wanted.push((profile.clone(), release.clone(), *arch));
+                    }
+                }
+            }
+        }
+    }
+    let reading = wanted.into_iter().map(|(profile, release, arch)| async move { read_index(session, &profile, &release, arch, fallbacks).await });
+    futures::stream::iter(reading).buffered(4).try_collect().await
+}
+
+/// The index of one release and architecture.
+///
+/// # Errors
+/// When a repository cannot be read or a fallback is unknown.
+pub async fn read_index(
+    session: &Session,
+    profile: &DistroProfile,
+    release: &Release,
+    arch: Arch,
+    fallbacks: &[Fallback],
+) -> Result<PublishedRelease, Failure> {
+    let fallbacks = fallback_repositories(release, fallbacks)?;
+    let request = IndexRequest { distro: profile, release, arch, build_arch: host_arch(), fallbacks: &fallbacks };
+    Ok(kernel_index::read(&session.fetcher, &request).await?)
+}
+
+/// Whether a release can publish one of the kernels: exact names may tell the release they belong to.
+fn may_publish(profile: &DistroProfile, release: &Release, kernels: &[KernelSelector]) -> bool {
+    let named = |kernel: &KernelSelector| profile.recognise(kernel.exact()?)?.release;
+    kernels.iter().any(|kernel| named(kernel).is_none_or(|named| named == release.id.as_str()))
+}
+
+fn fallback_repositories(release: &Release, wanted: &[Fallback]) -> Result<Vec<Repository>, Failure> {
+    let mut repositories = Vec::new();
+    for Fallback { name, value } in wanted {
+        let Some(fallback) = release.fallbacks.iter().find(|known| known.id.as_str() == name) else {
+            return Err(unknown(&format!("{} has no fallback `{name}`", release.id), release.fallbacks.iter().map(|fallback| fallback.id.as_str())));
+        };
+        for repository in &fallback.repositories {
+            let mut repository = repository.clone();
+            if repository.url.contains("{timestamp}") {
+                let valid = |value: &&String| {
+                    value.len() == 16
+                        && value.bytes().enumerate().all(|(at, byte)| {
+                            if at == 8 {
+                                byte == b'T'
+                            } else if at == 15 {
+                                byte == b'Z'
+                            } else {
+                                byte.is_ascii_digit()
+                            }
+                        })
+                };
+                let Some(timestamp) = value.as_ref().filter(valid) else {
+                    return Err(Failure::new(Exit::Usage, format!("fallback `{name}` needs a time"))
+                        .fact("found", value.clone().unwrap_or_else(|| "none".into()))
+                        .fact("expected", format!("--fallback {name}=20260301T000000Z")));
+                };
+                repository.url = repository.url.replace("{timestamp}", timestamp);
+            }
+            repositories.push(repository);
+        }
+    }
+    Ok(repositories)
+}
+
+/// Digests of the base images of a plan, where a registry tells.
+pub async fn base_digests(session: &Session, registry: &Registry, plan: &Plan) -> HashMap<String, Digest> {
+    let images: BTreeSet<_> = plan.targets.iter().map(|target| target.distro.release.base_image.clone()).collect();
+    let mirrors = session.mirrors();
+    let asking = images.into_iter().map(|image| {
+        let reference = mirrors.image(&image).parse::<Reference>();
+        async move { Some((image, registry.resolve(&reference.ok()?).await.ok()??)) }
+    });
+    futures::future::join_all(asking).await.into_iter().flatten().collect()
+}
+
+/// Asks the registry what is published, and settles the state of every target.
+///
+/// # Errors
+/// When the registry does not answer.
+pub async fn settle(plan: &mut Plan, registry: &Registry, bases: &HashMap<String, Digest>, force: bool) -> Result<(), Failure> {
+    let images: Vec<_> = plan.targets.iter().map(|target| target.image.clone()).collect::<BTreeSet<_>>().into_iter().collect();
+    let answers: HashMap<Reference, Option<Published>> = futures::stream::iter(images)
+        .map(|image| async move { registry.published(&image).await.map(|published| (image, published)) })
+        .buffer_unordered(QUESTIONS)
+        .try_collect()
+        .await?;
+    for target in &mut plan.targets {
+        let base = bases.get(&target.distro.release.base_image);
+        target.state = state_of(target, answers.get(&target.image).and_then(Option::as_ref), base, force);
+    }
+    Ok(())
+}
+
+fn state_of(target: &Target, published: Option<&Published>, base: Option<&Digest>, force: bool) -> State {
+    let Some(published) = published else { return State::Build("not published".into()) };
+    let Some(manifest) = published.image(target.arch) else {
+        return State::Build(format!("not published for {}", target.arch));
+    };
+    match render::is_current(target, &manifest.annotations, base) {
+        Ok(()) if force => State::Build("forced".into()),
+        Ok(()) => State::Published(manifest.digest.clone()),
+        Err(reason) => State::Build(reason),
+    }
+}

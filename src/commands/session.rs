@@ -1,0 +1,122 @@
+//! What the verbs have in common: profiles, project file, mirrors, caches.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::arch::Arch;
+use crate::catalog::Catalog;
+use crate::cli::{GlobalArgs, ProjectArgs, RegistryArgs};
+use crate::credentials::Credentials;
+use crate::env;
+use crate::error::{Exit, Failure};
+use crate::fetch::{FetchOptions, Fetcher};
+use crate::kernel_memory::KernelMemory;
+use crate::mirror::Mirrors;
+use crate::project::Project;
+use crate::reference::Reference;
+use crate::registry::{Registry, RegistryOptions};
+
+/// Seconds that a kernel index is taken as fresh; so long a repeated command asks no repository.
+const INDEX_FRESH: Duration = Duration::from_secs(60);
+
+/// Everything that a verb starts from.
+pub struct Session {
+    /// Profiles.
+    pub catalog: Catalog,
+    /// The project file, if there is one.
+    pub project: Option<Project>,
+    /// Where things are fetched from, and kept.
+    pub fetcher: Arc<Fetcher>,
+    /// Configurations of kernels.
+    pub memory: KernelMemory,
+    /// The cache folder.
+    pub cache: PathBuf,
+}
+
+impl Session {
+    /// Loads profiles and project file.
+    ///
+    /// # Errors
+    /// When one of them is wrong.
+    pub fn open(global: &GlobalArgs, project: &ProjectArgs) -> Result<Self, Failure> {
+        let (catalog, project) = load_catalog(global, project)?;
+        let cache = global.cache_dir.clone().unwrap_or_else(env::cache_dir);
+        let mut options = FetchOptions::new(project.as_ref().map(|project| project.content.mirrors.clone()).unwrap_or_default(), cache.clone());
+        options.max_age = INDEX_FRESH;
+        let fetcher = Arc::new(Fetcher::new(options)?);
+        Ok(Self { catalog, project, fetcher, memory: KernelMemory::new(&cache), cache })
+    }
+
+    /// The project's mirrors.
+    pub fn mirrors(&self) -> Mirrors {
+        self.fetcher.mirrors().clone()
+    }
+
+    /// Folder that relative `path:` sources of a driver count from: that of its profile.
+    pub fn driver_folder(&self, driver: &str) -> PathBuf {
+        let file = self.catalog.driver_entry(driver).ok().and_then(|entry| entry.file.as_deref());
+        file.and_then(Path::parent).map_or_else(|| PathBuf::from("."), Path::to_owned)
+    }
+
+    /// Registries that base images come from, by host and port: a private builder may speak plain HTTP to those on this machine.
+    pub fn image_hosts(&self) -> Vec<String> {
+        let hosts = self.fetcher.mirrors().images.values().filter_map(|image| image.parse::<Reference>().or_else(|_| format!("{image}x").parse()).ok());
+        hosts.filter(Reference::is_loopback).map(|reference| reference.registry).collect()
+    }
+
+    /// The user's logins.
+    ///
+    /// # Errors
+    /// When Docker's configuration cannot be read.
+    pub fn credentials(&self) -> Result<Credentials, Failure> {
+        Ok(Credentials::load(None)?)
+    }
+
+    /// A client for registries.
+    ///
+    /// # Errors
+    /// When the credentials or certificates cannot be read.
+    pub fn registry(&self, args: &RegistryArgs) -> Result<Registry, Failure> {
+        let credentials = Arc::new(self.credentials()?);
+        let options = RegistryOptions { plain_http: args.plain_http.clone(), ca: args.registry_ca.clone(), ..RegistryOptions::default() };
+        Ok(Registry::new(options, credentials)?)
+    }
+}
+
+/// Profiles and the project file, checked against each other.
+///
+/// # Errors
+/// When one of them is wrong.
+pub fn load_catalog(global: &GlobalArgs, project: &ProjectArgs) -> Result<(Catalog, Option<Project>), Failure> {
+    let project = match &project.file {
+        Some(file) => Some(Project::load(file)?),
+        None => Project::find(Path::new("."))?,
+    };
+    let mut catalog = Catalog::embedded()?;
+    for folder in [project.as_ref().and_then(Project::profiles), global.profiles.clone()].into_iter().flatten() {
+        catalog = catalog.with_dir(&folder)?;
+    }
+    if let Some(project) = &project {
+        project.check(&catalog)?;
+    }
+    Ok((catalog, project))
+}
+
+/// The architecture of this machine, where compilers run.
+pub fn host_arch() -> Arch {
+    if cfg!(target_arch = "aarch64") { Arch::Arm64 } else { Arch::Amd64 }
+}
+
+/// Time of everything in images: `SOURCE_DATE_EPOCH`, else 0.
+///
+/// # Errors
+/// When the variable is no number.
+pub fn source_date_epoch() -> Result<u64, Failure> {
+    env::var("SOURCE_DATE_EPOCH").map_or(Ok(0), |text| {
+        text.parse().map_err(|_| {
+            Failure::new(Exit::Usage, format!("`SOURCE_DATE_EPOCH` is `{}`", text.escape_debug()))
+                .fact("expected", "seconds since 1970, as `date +%s` prints them")
+        })
+    })
+}

@@ -1,0 +1,259 @@
+//! The one HTTP client: everything that is fetched goes through it, and through the mirrors.
+//!
+//! Proxies are taken from the usual variables (`http_proxy`, `https_proxy`, `no_proxy`).
+
+pub mod source;
+
+mod cached;
+mod error;
+mod transfer;
+mod tree;
+mod unpack;
+
+use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, UNIX_EPOCH};
+
+use sha2::{Digest as _, Sha256};
+use tempfile::NamedTempFile;
+use tokio::sync::{OwnedMutexGuard, Semaphore};
+
+pub use self::cached::Fetched;
+pub use self::error::{DiskProblem, FetchError, Place, Problem};
+use self::transfer::{Request, Transfers};
+pub(crate) use self::unpack::decompress;
+use crate::env;
+use crate::mirror::Mirrors;
+
+/// How many transfers run at the same time.
+const TRANSFERS: usize = 8;
+
+/// How the names of unfinished files begin.
+const PART: &str = ".part-";
+
+/// How old an unfinished file is that nobody works on any more.
+const ABANDONED: Duration = Duration::from_hours(24);
+
+/// Which mirror rules apply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A distribution's package, or the index of its repository.
+    Package,
+    /// A driver's source or firmware.
+    Source,
+}
+
+/// How a [`Fetcher`] works.
+#[derive(Clone, Debug)]
+pub struct FetchOptions {
+    /// Rewrites addresses.
+    pub mirrors: Mirrors,
+    /// Where downloads are kept: `files/<sha256>`, `http/`, `sources/`, `index/` below it.
+    pub cache_dir: PathBuf,
+    /// Certificate authorities (PEM) to trust beside the system's.
+    pub extra_ca: Option<PathBuf>,
+    /// When to give up waiting.
+    pub timeouts: Timeouts,
+    /// When to try again.
+    pub retries: Retries,
+    /// How old an index may be before the server is asked again. Zero: it is always asked.
+    pub max_age: Duration,
+    /// Take the copy of an index from before when its server cannot be reached.
+    pub stale_if_unreachable: bool,
+}
+
+impl FetchOptions {
+    /// The usual patience, indexes always fresh.
+    #[must_use]
+    pub fn new(mirrors: Mirrors, cache_dir: PathBuf) -> Self {
+        let timeouts = Timeouts { connect: Duration::from_secs(10), read: Duration::from_secs(30) };
+        let retries = Retries { attempts: 4, first_delay: Duration::from_millis(300) };
+        Self { mirrors, cache_dir, extra_ca: None, timeouts, retries, max_age: Duration::ZERO, stale_if_unreachable: false }
+    }
+}
+
+/// When to give up waiting.
+#[derive(Clone, Copy, Debug)]
+pub struct Timeouts {
+    /// For a connection.
+    pub connect: Duration,
+    /// For the answer, and for each further piece of it.
+    pub read: Duration,
+}
+
+/// When to try again: after a status 408, 429, 500, 502, 503 or 504 and when a connection fails.
+#[derive(Clone, Copy, Debug)]
+pub struct Retries {
+    /// How often a request is sent at most.
+    pub attempts: u32,
+    /// Wait before the second attempt; doubles with every further one. A `Retry-After` up to 20 s is obeyed.
+    pub first_delay: Duration,
+}
+
+/// Fetches over HTTP, and remembers.
+#[derive(Debug)]
+pub struct Fetcher {
+    transfers: Transfers,
+    options: FetchOptions,
+    limit: Semaphore,
+    turns: Turns,
+    swept: Mutex<HashSet<PathBuf>>,
+}
+
+impl Fetcher {
+    /// Sets up the client; nothing is asked or written yet.
+    pub fn new(options: FetchOptions) -> Result<Self, FetchError> {
+        let authorities = options.extra_ca.as_deref().map(read_authorities).transpose()?.unwrap_or_default();
+        let builder = || {
+            reqwest::Client::builder()
+                .user_agent(concat!("kmodforge/", env!("CARGO_PKG_VERSION")))
+                .connect_timeout(options.timeouts.connect)
+                .read_timeout(options.timeouts.read)
+        };
+        // A machine without `ca-certificates` makes the first one fail, though mirrors may well be plain HTTP.
+        let client = builder().tls_certs_merge(authorities.clone()).build().or_else(|_| builder().tls_certs_only(authorities).build());
+        let client = client.map_err(|error| FetchError::Client(error::innermost(&error)))?;
+        let transfers = Transfers { client, timeouts: options.timeouts, retries: options.retries };
+        Ok(Self { transfers, options, limit: Semaphore::new(TRANSFERS), turns: Turns::default(), swept: Mutex::default() })
+    }
+
+    /// The rules by which addresses are rewritten.
+    #[must_use]
+    pub fn mirrors(&self) -> &Mirrors {
+        &self.options.mirrors
+    }
+
+    /// Where downloads are kept.
+    #[must_use]
+    pub fn cache_dir(&self) -> &Path {
+        &self.options.cache_dir
+    }
+
+    /// The file with this digest: from the cache, which needs no network, or fetched and verified.
+    ///
+    /// However many ask for it at once, it is fetched once. The file belongs to the cache and must not be changed.
+    pub async fn verified(&self, kind: Kind, url: &str, sha256: &str) -> Result<PathBuf, FetchError> {
+        let asked = self.asked(kind, url);
+        check_digest(&Request { official: url, asked: &asked }, sha256)?;
+        let path = self.cache_dir().join("files").join(sha256);
+        let _turn = self.turns.take(sha256).await;
+        if tokio::fs::try_exists(&path).await.unwrap_or(false) {
+            return Ok(path);
+        }
+        let part = self.temporary(kind, url, sha256).await?;
+        keep(part, &path)?;
+        Ok(path)
+    }
+
+    /// The file with this digest, fetched and verified, gone when it is dropped. For what is read once.
+    pub async fn temporary(&self, kind: Kind, url: &str, sha256: &str) -> Result<NamedTempFile, FetchError> {
+        let asked = self.asked(kind, url);
+        let request = Request { official: url, asked: &asked };
+        check_digest(&request, sha256)?;
+        let part = self.part("files")?;
+        // Never closed, so this cannot fail; without a permit the transfer would merely not be counted.
+        let _permit = self.limit.acquire().await.ok();
+        self.transfers.save(&request, sha256, part.path()).await?;
+        Ok(part)
+    }
+
+    fn asked(&self, kind: Kind, url: &str) -> String {
+        match kind {
+            Kind::Package => self.options.mirrors.package(url),
+            Kind::Source => self.options.mirrors.source(url),
+        }
+    }
+
+    /// A new file in a directory of the cache; it goes away unless it is kept.
+    fn part(&self, directory: &str) -> Result<NamedTempFile, FetchError> {
+        let directory = self.cache_dir().join(directory);
+        std::fs::create_dir_all(&directory).map_err(|error| FetchError::cache(&directory, &error))?;
+        if self.swept.lock().unwrap_or_else(PoisonError::into_inner).insert(directory.clone()) {
+            sweep(&directory);
+        }
+        tempfile::Builder::new().prefix(PART).tempfile_in(&directory).map_err(|error| FetchError::cache(&directory, &error))
+    }
+
+    /// Writes a small file of the cache as a whole or not at all.
+    pub fn write(&self, directory: &str, name: &str, bytes: &[u8]) -> Result<(), FetchError> {
+        use std::io::Write as _;
+        let mut part = self.part(directory)?;
+        let path = self.cache_dir().join(directory).join(name);
+        part.write_all(bytes).map_err(|error| FetchError::cache(&path, &error))?;
+        keep(part, &path)
+    }
+
+    /// Waits until nobody else in this process works on `key`.
+    pub async fn turn(&self, key: &str) -> Turn {
+        self.turns.take(key).await
+    }
+}
+
+/// Removes what a killed process left behind. Best effort: a cache with old files in it works as well.
+fn sweep(directory: &Path) {
+    let age = |entry: &std::fs::DirEntry| {
+        let modified = entry.metadata().ok()?.modified().ok()?.duration_since(UNIX_EPOCH).ok()?;
+        env::now().checked_sub(modified)
+    };
+    for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
+        if entry.file_name().as_encoded_bytes().starts_with(PART.as_bytes()) && age(&entry).is_some_and(|age| age > ABANDONED) {
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
+}
+
+/// Makes a new file part of the cache.
+fn keep(part: NamedTempFile, path: &Path) -> Result<(), FetchError> {
+    part.persist(path).map(drop).map_err(|error| FetchError::cache(path, &error.error))
+}
+
+fn check_digest(request: &Request<'_>, sha256: &str) -> Result<(), FetchError> {
+    let valid = sha256.len() == 64 && sha256.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+    if valid { Ok(()) } else { Err(request.failed(Problem::NoDigest(sha256.to_owned()), 1)) }
+}
+
+fn read_authorities(path: &Path) -> Result<Vec<reqwest::Certificate>, FetchError> {
+    let unusable = |reason: String| FetchError::Authorities { path: path.to_owned(), reason };
+    let pem = std::fs::read(path).map_err(|error| unusable(DiskProblem::of(&error).to_string()))?;
+    let certificates = reqwest::Certificate::from_pem_bundle(&pem).map_err(|error| unusable(error.to_string()))?;
+    if certificates.is_empty() { Err(unusable("it holds no certificate in PEM format".to_owned())) } else { Ok(certificates) }
+}
+
+/// The turn of whoever holds it.
+pub type Turn = OwnedMutexGuard<()>;
+
+/// Lets one task at a time work on a key.
+#[derive(Debug, Default)]
+struct Turns(Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>);
+
+impl Turns {
+    async fn take(&self, key: &str) -> Turn {
+        let turn = {
+            let mut turns = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            turns.retain(|_, turn| Arc::strong_count(turn) > 1);
+            Arc::clone(turns.entry(key.to_owned()).or_default())
+        };
+        turn.lock_owned().await
+    }
+}
+
+/// Lower-case hexadecimal digits.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// SHA-256 of some bytes, as hexadecimal digits.
+pub(crate) fn sha256(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes))
+}
+
+#[cfg(test)]
+pub(crate) mod testing;
+
+#[cfg(test)]
+mod tests;

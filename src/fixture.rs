@@ -1,0 +1,125 @@
+//! A small catalogue and kernel index for the tests of pure stages.
+
+use std::sync::Arc;
+
+use crate::arch::Arch;
+use crate::kernel_selector::KernelSelector;
+use crate::package::{Package, PublishedKernel, PublishedRelease};
+use crate::plan::{Group, Known, Naming, Plan, PlanError};
+use crate::profile::distro::DistroProfile;
+use crate::profile::driver::DriverProfile;
+
+const DEBIAN: &str = r"
+id: debian
+name: Debian
+homepage: https://www.debian.org/
+family: apt
+arches: [amd64, arm64]
+kernels:
+  recognise: ['\d+\.\d+\.\d+-\d+-(?:(?P<flavour>cloud|rt)-)?(?P<arch>amd64|arm64)']
+  headers_package: linux-headers-{kernel}
+  headers_dependencies: '^linux-(headers|kbuild)-'
+  directory: /usr/src/linux-headers-{kernel}
+releases:
+  - id: bookworm
+    version: '12'
+    base_image: docker.io/library/debian:bookworm
+    repositories:
+      - { url: 'http://ftp.debian.org/debian', suite: bookworm, components: [main] }
+toolchain:
+  packages: [make, kmod]
+  compiler:
+    from_dependencies: '^(?P<program>gcc-\d+)$'
+    native_package: '{program}'
+    cross_package: '{program}-{triplet}'
+runtime:
+  packages: [kmod]
+  files: [usr/bin/kmod]
+  links: { usr/sbin/modprobe: ../bin/kmod }
+node: { firmware_directory: /lib/firmware }
+";
+
+/// The driver profiles that tests name.
+const DRIVERS: &[&str] = &[
+    r"
+id: v4l2loopback
+name: v4l2loopback
+summary: Virtual video devices
+homepage: https://github.com/umlaeute/v4l2loopback
+licence: GPL-2.0-or-later
+versions:
+  - version: 0.15.3
+    sources: [{ path: { directory: src } }]
+build: { steps: [{ kbuild: {} }] }
+modules: [{ name: v4l2loopback }]
+requires: { config: [CONFIG_VIDEO_DEV] }
+",
+    r"
+id: wireguard
+name: WireGuard
+summary: VPN
+homepage: https://www.wireguard.com/
+licence: GPL-2.0-only
+versions:
+  - version: 1.0.20220627
+    sources: [{ path: { directory: src } }]
+build: { steps: [{ kbuild: { directory: src } }] }
+modules: [{ name: wireguard }]
+in_tree: { since: '5.6', module: wireguard }
+",
+];
+
+pub fn distro() -> Arc<DistroProfile> {
+    Arc::new(serde_saphyr::from_str(DEBIAN).unwrap())
+}
+
+pub fn driver(id: &str) -> Arc<DriverProfile> {
+    let profiles = DRIVERS.iter().map(|text| serde_saphyr::from_str::<DriverProfile>(text).unwrap());
+    Arc::new(profiles.into_iter().find(|profile| profile.id.as_str() == id).unwrap())
+}
+
+pub fn package(name: &str) -> Package {
+    Package {
+        name: name.to_owned(),
+        version: "6.1.192-2".into(),
+        arch: "amd64".into(),
+        url: format!("http://ftp.debian.org/debian/pool/main/l/linux/{name}.deb"),
+        sha256: crate::reference::Digest::of(name.as_bytes()).hex().to_owned(),
+        size: 1,
+    }
+}
+
+pub fn index(kernels: &[&str]) -> PublishedRelease {
+    let kernel = |release: &&str| PublishedKernel {
+        release: release.parse().unwrap(),
+        flavour: if release.contains("cloud") { "cloud".into() } else { String::new() },
+        headers: vec![package(&format!("linux-headers-{release}")), package("linux-kbuild-6.1")],
+        compilers: vec!["gcc-12".into()],
+        backport: false,
+        origin: "bookworm".into(),
+    };
+    PublishedRelease {
+        distro: "debian".into(),
+        release: "bookworm".into(),
+        arch: "amd64".into(),
+        kernels: kernels.iter().map(kernel).collect(),
+        runtime: vec![package("kmod")],
+        compilers: vec!["gcc-12".into(), "gcc-12-aarch64-linux-gnu".into()],
+        looked_in: vec!["bookworm".into()],
+    }
+}
+
+/// A plan of drivers for kernels of a Debian that publishes just these and some others.
+pub fn plan(drivers: &[&str], kernels: &[&str]) -> Result<Plan, PlanError> {
+    let mut published = vec!["6.1.0-54-amd64", "6.1.0-55-amd64", "6.1.0-56-amd64", "6.1.0-56-cloud-amd64"];
+    published.sort_unstable();
+    let group = Group {
+        drivers: drivers.iter().map(|id| (driver(id), None)).collect(),
+        distros: vec![(distro(), None)],
+        kernels: kernels.iter().map(|text| text.parse::<KernelSelector>().unwrap()).collect(),
+        arches: vec![Arch::Amd64],
+        excludes: Vec::new(),
+    };
+    let naming = Naming::new("registry.example/drivers", None, None).unwrap();
+    Plan::new(&[group], &naming, &Known { indexes: &[index(&published)], unsupported: &|_, _| None, build_arch: Arch::Amd64 })
+}

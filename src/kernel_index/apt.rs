@@ -1,0 +1,126 @@
+//! Reading the repositories of the apt family.
+
+use std::collections::HashSet;
+use std::io::BufReader;
+
+use futures::future::try_join_all;
+use serde::{Deserialize, Serialize};
+use tempfile::NamedTempFile;
+
+use super::packages::{Stanza, scan};
+use super::release_file::ReleaseFile;
+use super::resolve::Shelf;
+use super::rules::Rules;
+use super::{IndexError, RepositoryName};
+use crate::env;
+use crate::fetch::{Fetcher, Kind, decompress, sha256};
+use crate::profile::distro::Repository;
+
+/// Compressions of an index, smallest first.
+const SUFFIXES: [&str; 4] = [".xz", ".zst", ".gz", ""];
+
+/// What is remembered about an index.
+#[derive(Debug, Serialize, Deserialize)]
+struct Extract {
+    /// SHA-256 of the compressed index that it is from.
+    of: String,
+    stanzas: Vec<Stanza>,
+}
+
+/// What matters of a repository's packages for these architectures; none if the server has no such suite.
+pub(super) async fn read_repository(
+    fetcher: &Fetcher,
+    rules: &std::sync::Arc<Rules>,
+    repository: &Repository,
+    arches: &[&str],
+) -> Result<Option<Shelf>, IndexError> {
+    let name = RepositoryName::of(repository);
+    let Some(release) = read_release(fetcher, repository, &name).await? else { return Ok(None) };
+    let mut indexes = Vec::new();
+    for component in &repository.components {
+        let extra = release.separate_all.then_some("all");
+        for arch in arches.iter().copied().chain(extra) {
+            let path = format!("{component}/binary-{arch}/Packages");
+            let listed = SUFFIXES.iter().find_map(|suffix| release.sha256.get_key_value(&format!("{path}{suffix}")));
+            match listed {
+                Some((path, digest)) => indexes.push((path.as_str(), digest.as_str())),
+                None if arch == "all" => {}
+                None => return Err(IndexError::NoIndex { repository: name, path }),
+            }
+        }
+    }
+    let found = try_join_all(indexes.into_iter().map(|(path, digest)| read_index(fetcher, rules, repository, &name, &release, path, digest))).await?;
+    let mut seen = HashSet::new();
+    // Packages for all architectures are in the index of each.
+    let stanzas = found.into_iter().flatten().filter(|stanza| seen.insert((stanza.name.clone(), stanza.version.clone(), stanza.arch.clone())));
+    Ok(Some(Shelf { suite: repository.suite.clone(), url: repository.url.clone(), automatic: !release.not_automatic, stanzas: stanzas.collect() }))
+}
+
+async fn read_release(fetcher: &Fetcher, repository: &Repository, name: &RepositoryName) -> Result<Option<ReleaseFile>, IndexError> {
+    for file in ["InRelease", "Release"] {
+        let url = format!("{}/dists/{}/{file}", repository.url, repository.suite);
+        let bytes = match fetcher.cached(Kind::Package, &url).await {
+            Ok(index) => index.bytes,
+            Err(error) if error.is_missing() => continue,
+            Err(error) => return Err(IndexError::Fetch { repository: name.clone(), error: Box::new(error) }),
+        };
+        let release = ReleaseFile::parse(&String::from_utf8_lossy(&bytes));
+        let release = release.map_err(|reason| IndexError::Damaged { repository: name.clone(), file: file.to_owned(), reason: reason.to_owned() })?;
+        if let Some((until, seconds)) = &release.valid_until
+            && repository.check_valid_until
+            && !fetcher.mirrors().frozen
+            && *seconds < env::now().as_secs()
+        {
+            return Err(IndexError::Expired { repository: name.clone(), until: until.clone() });
+        }
+        return Ok(Some(release));
+    }
+    Ok(None)
+}
+
+/// The wanted entries of one index: remembered ones as long as its digest stays.
+async fn read_index(
+    fetcher: &Fetcher,
+    rules: &std::sync::Arc<Rules>,
+    repository: &Repository,
+    name: &RepositoryName,
+    release: &ReleaseFile,
+    path: &str,
+    digest: &str,
+) -> Result<Vec<Stanza>, IndexError> {
+    let suite = format!("{}/dists/{}", repository.url, repository.suite);
+    let key = sha256(format!("{suite}/{path}\n{}", rules.digest).as_bytes());
+    let _turn = fetcher.turn(&key).await;
+    let memory = fetcher.cache_dir().join("index").join(format!("{key}.json"));
+    let before = std::fs::read(&memory).ok().and_then(|bytes| serde_json::from_slice::<Extract>(&bytes).ok());
+    if let Some(extract) = before.filter(|extract| extract.of == digest) {
+        return Ok(extract.stanzas);
+    }
+    let failed = |error| IndexError::Fetch { repository: name.clone(), error: Box::new(error) };
+    let by_hash = path.rsplit_once('/').filter(|_| release.by_hash).map(|(directory, _)| format!("{suite}/{directory}/by-hash/SHA256/{digest}"));
+    let plain = format!("{suite}/{path}");
+    let file = match by_hash {
+        Some(url) => match fetcher.temporary(Kind::Package, &url, digest).await {
+            // Frozen copies of repositories often lack these names.
+            Err(error) if error.is_missing() => fetcher.temporary(Kind::Package, &plain, digest).await,
+            other => other,
+        },
+        None => fetcher.temporary(Kind::Package, &plain, digest).await,
+    };
+    let stanzas = extract(file.map_err(failed)?, rules).await;
+    let stanzas = stanzas.map_err(|reason| IndexError::Damaged { repository: name.clone(), file: path.to_owned(), reason })?;
+    let extract = Extract { of: digest.to_owned(), stanzas };
+    let bytes = serde_json::to_vec(&extract).unwrap_or_default();
+    fetcher.write("index", &format!("{key}.json"), &bytes).map_err(failed)?;
+    Ok(extract.stanzas)
+}
+
+async fn extract(file: NamedTempFile, rules: &std::sync::Arc<Rules>) -> Result<Vec<Stanza>, String> {
+    let rules = std::sync::Arc::clone(rules);
+    let work = move || {
+        let file = file.reopen().map_err(|error| error.to_string())?;
+        let stream = decompress(BufReader::with_capacity(1 << 16, file)).map_err(|error| error.to_string())?;
+        scan(stream, |name| rules.wants(name)).map_err(|error| error.to_string())
+    };
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(error.to_string()))
+}

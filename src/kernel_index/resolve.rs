@@ -1,0 +1,167 @@
+//! From entries of indexes to kernels: which packages belong together.
+
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use super::packages::Stanza;
+use super::rules::Rules;
+use super::version::{Bound, compare};
+use crate::kernel::KernelRelease;
+use crate::package::{Package, PublishedKernel};
+
+/// One repository's entries.
+#[derive(Debug)]
+pub(super) struct Shelf {
+    /// `bookworm-security`.
+    pub(super) suite: String,
+    /// Official base URL.
+    pub(super) url: String,
+    /// Packages are taken from it although nobody names it.
+    pub(super) automatic: bool,
+    pub(super) stanzas: Vec<Stanza>,
+}
+
+/// An entry and where it is from.
+#[derive(Clone, Copy, Debug)]
+struct Found<'a> {
+    stanza: &'a Stanza,
+    shelf: &'a Shelf,
+}
+
+impl Found<'_> {
+    fn package(self) -> Package {
+        let Stanza { name, version, arch, filename, size, sha256, .. } = self.stanza.clone();
+        Package { name, version, arch, url: format!("{}/{filename}", self.shelf.url), sha256, size }
+    }
+}
+
+/// Everything that was found for one target.
+pub(super) struct Resolver<'a> {
+    rules: &'a Rules,
+    /// The architecture of the kernels, by Debian's name.
+    target: &'a str,
+    /// The architecture that compiles.
+    build: &'a str,
+    /// By name, newest first.
+    by_name: HashMap<&'a str, Vec<Found<'a>>>,
+}
+
+impl<'a> Resolver<'a> {
+    pub(super) fn new(rules: &'a Rules, target: &'a str, build: &'a str, shelves: &'a [Shelf]) -> Self {
+        let mut by_name: HashMap<&str, Vec<Found<'a>>> = HashMap::new();
+        for found in shelves.iter().flat_map(|shelf| shelf.stanzas.iter().map(move |stanza| Found { stanza, shelf })) {
+            by_name.entry(&found.stanza.name).or_default().push(found);
+        }
+        for found in by_name.values_mut() {
+            found.sort_by(|a, b| compare(&b.stanza.version, &a.stanza.version));
+        }
+        Self { rules, target, build, by_name }
+    }
+
+    /// The kernels, oldest first, each once: the newest headers win whose dependencies are all there.
+    pub(super) fn kernels(&self) -> Vec<PublishedKernel> {
+        let mut kernels = BTreeMap::new();
+        for (name, versions) in &self.by_name {
+            let Some((release, flavour)) = self.rules.kernel(name) else { continue };
+            let headers = versions.iter().filter(|found| found.stanza.arch == self.target);
+            match headers.map(|found| self.kernel(*found, &release, &flavour)).reduce(Result::or) {
+                Some(Ok(kernel)) => _ = kernels.insert(release, kernel),
+                Some(Err(missing)) => tracing::warn!(%release, missing, "the headers' dependencies are not in the repositories; the kernel is left out"),
+                None => {}
+            }
+        }
+        kernels.into_values().collect()
+    }
+
+    fn kernel(&self, headers: Found<'a>, release: &KernelRelease, flavour: &str) -> Result<PublishedKernel, String> {
+        let mut chosen = vec![headers];
+        let mut compilers = Vec::new();
+        let mut next = 0;
+        while let Some(found) = chosen.get(next).copied() {
+            next += 1;
+            for alternatives in found.stanza.depends.split(',') {
+                let alternatives: Vec<_> = alternatives.split('|').filter_map(Dependency::parse).collect();
+                if let Some(program) = alternatives.iter().find_map(|one| self.rules.compiler_program(one.name))
+                    && !compilers.iter().any(|name| name == program)
+                {
+                    compilers.push(program.to_owned());
+                }
+                let family: Vec<_> = alternatives.iter().filter(|one| self.rules.is_headers_dependency(one.name)).collect();
+                if family.is_empty() || chosen.iter().any(|found| family.iter().any(|one| one.accepts(found.stanza))) {
+                    continue;
+                }
+                let best = family.iter().find_map(|one| self.closest(one, found.stanza));
+                chosen.push(best.ok_or_else(|| alternatives_text(&family))?);
+            }
+        }
+        let headers_packages = chosen.iter().map(|found| found.package()).collect();
+        let (release, flavour, origin) = (release.clone(), flavour.to_owned(), headers.shelf.suite.clone());
+        Ok(PublishedKernel { release, flavour, headers: headers_packages, compilers, backport: !headers.shelf.automatic, origin })
+    }
+
+    /// What fulfils a dependency: the version of the package that depends on it, else the oldest that will do, because
+    /// that is nearest to what the kernel was built with, and stays when newer ones come. Without a bound, the newest.
+    /// Packages whose architecture does not matter are taken for the machine that compiles.
+    fn closest(&self, dependency: &Dependency<'_>, dependent: &Stanza) -> Option<Found<'a>> {
+        let all = self.by_name.get(dependency.name)?;
+        let acceptable = |found: &&Found<'a>| dependency.accepts(found.stanza);
+        let runs_here = |found: &&Found<'a>| found.stanza.foreign && (found.stanza.arch == self.build || found.stanza.arch == "all");
+        let fits = |found: &&Found<'a>| found.stanza.arch == self.target || found.stanza.arch == "all";
+        let mut fitting: Vec<_> = all.iter().filter(acceptable).filter(runs_here).collect();
+        if fitting.is_empty() {
+            fitting = all.iter().filter(acceptable).filter(fits).collect();
+        }
+        let same = fitting.iter().find(|found| compare(&found.stanza.version, &dependent.version) == Ordering::Equal);
+        let other = if dependency.bound.is_some() { fitting.last() } else { fitting.first() };
+        same.or(other).map(|found| **found)
+    }
+
+    /// The packages of the runtime tools for the target, by name; or the groups of names of which there is none.
+    pub(super) fn runtime(&self) -> Result<Vec<Package>, Vec<String>> {
+        let pick = |group: &Vec<String>| group.iter().find_map(|name| self.newest(name)).ok_or_else(|| group.join("|"));
+        let (found, missing): (Vec<_>, Vec<_>) = self.rules.runtime.iter().map(pick).partition(Result::is_ok);
+        if !missing.is_empty() {
+            return Err(missing.into_iter().filter_map(Result::err).collect());
+        }
+        let packages: BTreeSet<_> = found.into_iter().filter_map(Result::ok).map(Found::package).collect();
+        Ok(packages.into_iter().collect())
+    }
+
+    /// The newest of a name for the target, preferably from a repository that packages are taken from without asking.
+    fn newest(&self, name: &str) -> Option<Found<'a>> {
+        let fits = |found: &&Found<'a>| found.stanza.arch == self.target || found.stanza.arch == "all";
+        let mut fitting = self.by_name.get(name)?.iter().filter(fits);
+        fitting.clone().find(|found| found.shelf.automatic).or_else(|| fitting.next()).copied()
+    }
+
+    /// Names of compiler packages for the machine that compiles, sorted.
+    pub(super) fn compilers(&self) -> Vec<String> {
+        let installable = |found: &Found<'_>| found.shelf.automatic && (found.stanza.arch == self.build || found.stanza.arch == "all");
+        let names = self.by_name.iter().filter(|(name, found)| self.rules.is_compiler(name) && found.iter().any(installable));
+        names.map(|(name, _)| (*name).to_owned()).collect::<BTreeSet<_>>().into_iter().collect()
+    }
+}
+
+/// One alternative of a dependency: `linux-kbuild-6.1 (>= 6.1.170-3)`.
+struct Dependency<'a> {
+    text: &'a str,
+    name: &'a str,
+    bound: Option<Bound>,
+}
+
+impl<'a> Dependency<'a> {
+    fn parse(text: &'a str) -> Option<Self> {
+        let text = text.trim();
+        let end = text.find([' ', '(', '[', '<', ':']).unwrap_or(text.len());
+        let bound = text.split_once('(').and_then(|(_, rest)| Bound::parse(rest.split(')').next()?));
+        (end > 0).then_some(Self { text, name: &text[..end], bound })
+    }
+
+    fn accepts(&self, stanza: &Stanza) -> bool {
+        stanza.name == self.name && self.bound.as_ref().is_none_or(|bound| bound.accepts(&stanza.version))
+    }
+}
+
+fn alternatives_text(alternatives: &[&Dependency<'_>]) -> String {
+    alternatives.iter().map(|one| one.text).collect::<Vec<_>>().join(" | ")
+}

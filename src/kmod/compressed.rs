@@ -1,0 +1,101 @@
+//! Decompression of `.ko.xz`, `.ko.gz` and `.ko.zst`, with a bound.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::io::Read;
+
+use super::Fault;
+
+/// More than the largest modules with their debugging information have.
+const LIMIT: u64 = 512 << 20;
+
+/// More than `xz -9` asks for; protects against headers that ask for everything.
+const XZ_MEMORY: u64 = 128 << 20;
+
+/// How a module's file is compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compression {
+    /// `.ko.gz`
+    Gzip,
+    /// `.ko.xz`
+    Xz,
+    /// `.ko.zst`
+    Zstd,
+}
+
+impl fmt::Display for Compression {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Gzip => "gzip",
+            Self::Xz => "xz",
+            Self::Zstd => "zstd",
+        })
+    }
+}
+
+/// Tells the compression by the first bytes, and undoes it.
+pub(super) fn open(bytes: &[u8]) -> Result<(Option<Compression>, Cow<'_, [u8]>), Fault> {
+    let compression = match bytes {
+        [0x1f, 0x8b, ..] => Compression::Gzip,
+        [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Compression::Xz,
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => Compression::Zstd,
+        _ => return Ok((None, Cow::Borrowed(bytes))),
+    };
+    let plain = decompress(compression, bytes, LIMIT)?;
+    Ok((Some(compression), Cow::Owned(plain)))
+}
+
+fn decompress(compression: Compression, bytes: &[u8], limit: u64) -> Result<Vec<u8>, Fault> {
+    let fail = |error: &dyn fmt::Display| Fault::Compression(compression, error.to_string());
+    let reader: Box<dyn Read + '_> = match compression {
+        Compression::Gzip => Box::new(flate2::read::MultiGzDecoder::new(bytes)),
+        Compression::Xz => {
+            let stream = liblzma::stream::Stream::new_stream_decoder(XZ_MEMORY, liblzma::stream::CONCATENATED).map_err(|e| fail(&e))?;
+            Box::new(liblzma::read::XzDecoder::new_stream(bytes, stream))
+        }
+        Compression::Zstd => Box::new(zstd::Decoder::with_buffer(bytes).map_err(|e| fail(&e))?),
+    };
+    let mut plain = Vec::new();
+    let size = reader.take(limit + 1).read_to_end(&mut plain).map_err(|e| fail(&e))?;
+    if size as u64 > limit { Err(Fault::TooLarge(limit)) } else { Ok(plain) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    fn packed(compression: Compression, data: &[u8]) -> Vec<u8> {
+        match compression {
+            Compression::Gzip => {
+                let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+                encoder.write_all(data).unwrap();
+                encoder.finish().unwrap()
+            }
+            Compression::Xz => liblzma::encode_all(data, 1).unwrap(),
+            Compression::Zstd => zstd::encode_all(data, 1).unwrap(),
+        }
+    }
+
+    #[test]
+    fn undoes_every_compression() {
+        for compression in [Compression::Gzip, Compression::Xz, Compression::Zstd] {
+            let packed = packed(compression, b"\x7fELF and so on");
+            let (found, plain) = open(&packed).unwrap();
+            assert_eq!((found, &*plain), (Some(compression), &b"\x7fELF and so on"[..]));
+        }
+        assert_eq!(open(b"\x7fELF").unwrap(), (None, Cow::Borrowed(&b"\x7fELF"[..])));
+    }
+
+    #[test]
+    fn refuses_damage_and_what_grows_without_bound() {
+        for compression in [Compression::Gzip, Compression::Xz, Compression::Zstd] {
+            let bytes = packed(compression, &vec![0; 100_000]);
+            assert_eq!(decompress(compression, &bytes, 99_999), Err(Fault::TooLarge(99_999)));
+            assert!(decompress(compression, &bytes, 100_000).is_ok());
+            assert_eq!(Fault::TooLarge(LIMIT).to_string(), "more than 512 MiB when decompressed");
+            assert!(matches!(open(&bytes[..bytes.len() - 9]), Err(Fault::Compression(found, _)) if found == compression));
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! Why a target did not become an image, in words.
+
+use crate::builder::SolveError;
+use crate::error::{Exit, Failure};
+use crate::fetch::source::SourceError;
+use crate::finding::Finding;
+use crate::image::artifacts::ArtifactsError;
+use crate::image::assemble::AssembleError;
+use crate::kmod::KmodError;
+use crate::plan::Target;
+use crate::record::Outcome;
+use crate::registry::RegistryError;
+use crate::render::RenderError;
+
+/// Why a target did not become an image.
+#[derive(Debug, thiserror::Error)]
+pub enum TargetError {
+    /// The kernel cannot have the driver.
+    #[error("{0}")]
+    Unsupported(String),
+    /// The Dockerfile could not be rendered.
+    #[error(transparent)]
+    Render(#[from] RenderError),
+    /// The driver's source or firmware is not to be had.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// The builder did not do it.
+    #[error("{error}")]
+    Solve {
+        /// Why.
+        error: SolveError,
+        /// Where the log is, and how long.
+        log: String,
+    },
+    /// What the builder sent is no result.
+    #[error(transparent)]
+    Artifacts(#[from] ArtifactsError),
+    /// A module in the result cannot be read.
+    #[error(transparent)]
+    Module(#[from] KmodError),
+    /// Something that every result has is not in this one.
+    #[error("the builder's result has no usable `{file}`: {message}")]
+    Evidence {
+        /// Which file.
+        file: &'static str,
+        /// What is wrong with it.
+        message: String,
+    },
+    /// Checks have rejected the modules.
+    #[error("a check failed")]
+    Rejected(Vec<Finding>),
+    /// The image could not be made.
+    #[error(transparent)]
+    Assemble(#[from] AssembleError),
+    /// The image could not be pushed.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    /// A thread of the program's own broke down.
+    #[error("internal error: {0}")]
+    Internal(String),
+    /// The run was stopped.
+    #[error("cancelled")]
+    Cancelled,
+}
+
+impl TargetError {
+    /// How the target ended.
+    pub fn outcome(&self) -> Outcome {
+        match self {
+            Self::Unsupported(_) => Outcome::Unsupported,
+            Self::Rejected(_) => Outcome::Rejected,
+            Self::Cancelled | Self::Solve { error: SolveError::Cancelled, .. } => Outcome::Cancelled,
+            _ => Outcome::Failed,
+        }
+    }
+
+    /// A few words for tables.
+    pub fn summary(&self) -> String {
+        match self {
+            Self::Solve { error: SolveError::Step { step, .. }, .. } => step_verb(step).to_owned(),
+            Self::Rejected(findings) => format!("check `{}` failed", findings.first().map(|finding| finding.check.as_str()).unwrap_or_default()),
+            other => other.to_string().lines().next().unwrap_or_default().to_owned(),
+        }
+    }
+
+    /// What the user is told; nothing for targets that were only stopped or are not possible.
+    pub fn explain(self, target: &Target) -> Option<Failure> {
+        let label = target.label();
+        match self {
+            Self::Unsupported(_) | Self::Cancelled | Self::Solve { error: SolveError::Cancelled, .. } => None,
+            Self::Solve { error: SolveError::Step { step, message, exit_code, log: lines }, log } => {
+                let mut text = vec![log];
+                text.extend(super::log::explain(&lines));
+                let mut failure = Failure::new(Exit::Failed, format!("{label} {}", step_verb(&step)))
+                    .fact("step", super::log::short_name(&step))
+                    .fact("log", text.join("\n"));
+                if exit_code.is_none() {
+                    failure = failure.fact("builder", message);
+                }
+                Some(match other_version(target) {
+                    Some(version) if step.starts_with("[build") => {
+                        failure.help(format!("another version may support this kernel: --driver {}@{version}", target.driver.profile.id))
+                    }
+                    _ => failure,
+                })
+            }
+            Self::Solve { error, log } => Some(Failure { facts: vec![("target".into(), label.to_string()), ("log".into(), log)], ..explain_solve(error) }),
+            Self::Rejected(findings) => crate::check::failure(&findings, &target.image.to_string(), Some("nothing was pushed")),
+            Self::Render(error) => Some(Failure::from(error).fact("target", label.to_string())),
+            Self::Source(error) => Some(Failure::from(error).fact("target", label.to_string())),
+            Self::Artifacts(error) => Some(Failure::from(error).fact("target", label.to_string())),
+            Self::Assemble(error) => Some(Failure::from(error).fact("target", label.to_string())),
+            Self::Registry(error) => Some(Failure::from(error).fact("target", label.to_string())),
+            Self::Module(error) => Some(Failure::from(error).fact("target", label.to_string())),
+            Self::Evidence { .. } | Self::Internal(_) => {
+                Some(Failure::new(Exit::Failed, self.to_string()).fact("target", label.to_string()).help("this is a fault of kmodforge; please report it"))
+            }
+        }
+    }
+}
+
+/// What a failed step means for the target.
+fn step_verb(step: &str) -> &'static str {
+    match step.trim_start_matches('[').split([' ', ']']).next().unwrap_or_default() {
+        "build" => "did not compile",
+        "headers" => "could not be built: its kernel's headers could not be unpacked",
+        "tools" => "could not be built: the image's programs could not be unpacked",
+        "kernel" => "could not be built: not even an empty module compiles",
+        "toolchain" | "driver-toolchain" => "could not be built: the toolchain could not be installed",
+        _ => "could not be built",
+    }
+}
+
+/// A solve that went wrong outside any step of the Dockerfile.
+pub fn explain_solve(error: SolveError) -> Failure {
+    let failure = Failure::new(Exit::Failed, error.to_string());
+    match error {
+        SolveError::Refused { help: Some(help), .. } => failure.help(help),
+        SolveError::Lost(_) => {
+            failure.help("see whether the builder still runs (kmodforge doctor), then run the same command again: finished targets are skipped")
+        }
+        SolveError::Local { .. } => failure.help("make room, or set KMODFORGE_CACHE and TMPDIR to folders with more"),
+        _ => failure,
+    }
+}
+
+/// The newest other version of the driver whose range of kernels fits.
+fn other_version(target: &Target) -> Option<String> {
+    let kernel = target.kernel.release.version();
+    let fits = |range: &crate::profile::driver::KernelRange| range.min.is_none_or(|min| kernel >= min) && range.below.is_none_or(|below| kernel < below);
+    let others = target.driver.profile.versions.iter().enumerate().filter(|(index, _)| *index != target.driver.index);
+    others.map(|(_, version)| version).find(|version| fits(&version.requires.kernel)).map(|version| version.version.to_string())
+}

@@ -1,0 +1,278 @@
+//! The story of one target: fetch → render → solve → check → assemble → publish → record.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+use tokio_util::sync::CancellationToken;
+
+use super::event::{Event, Phase};
+use super::log::Log;
+use super::{Finished, TargetError, Workshop, blank_record, seconds};
+use crate::builder::{Content, ContextFile, SolveError, SolveRequest};
+use crate::check;
+use crate::error::Failure;
+use crate::fetch::source::{self, FirmwareSpec, PreparedFirmware, PreparedSource, SourceSpec};
+use crate::image::artifacts::Artifacts;
+use crate::image::assemble::{Image, ImageSpec, assemble};
+use crate::kmod::config::KernelConfig;
+use crate::plan::{State, Target};
+use crate::profile::driver::Source;
+use crate::record::{Outcome, TargetRecord};
+use crate::render;
+
+/// Does what the plan says about a target, and tells how it went.
+pub async fn build(
+    workshop: &Workshop,
+    target: &Target,
+    index: usize,
+    events: &UnboundedSender<Event>,
+    cancel: &CancellationToken,
+) -> (Finished, Option<Failure>) {
+    if let State::Published(digest) = &target.state {
+        let record = TargetRecord { digest: Some(digest.to_string()), ..blank_record(target, Outcome::Published, "already published") };
+        return (Finished { record, image: None }, None);
+    }
+    if cancel.is_cancelled() {
+        return (Finished { record: blank_record(target, Outcome::Cancelled, "not begun"), image: None }, None);
+    }
+    let _ = events.send(Event::TargetStarted(index));
+    let mut story = Story::new(workshop, target, index, events, cancel);
+    let result = story.tell().await;
+    story.log.flush();
+    let mut record = story.record;
+    record.log = story.log.path().map(|path| path.display().to_string());
+    record.seconds = seconds(crate::env::now().saturating_sub(story.started));
+    record.phases = story.phases;
+    match result {
+        Ok(image) => (Finished { record, image: Some(image) }, None),
+        Err(error) => {
+            record.outcome = error.outcome();
+            record.why = error.summary();
+            if let TargetError::Rejected(_) = &error {
+                record.digest = None;
+            }
+            (Finished { record, image: None }, error.explain(target))
+        }
+    }
+}
+
+/// One target on its way.
+struct Story<'a> {
+    workshop: &'a Workshop,
+    target: &'a Target,
+    index: usize,
+    events: &'a UnboundedSender<Event>,
+    cancel: &'a CancellationToken,
+    log: Log,
+    record: TargetRecord,
+    started: std::time::Duration,
+    phases: BTreeMap<String, f64>,
+    phase: Option<(Phase, std::time::Duration)>,
+}
+
+impl<'a> Story<'a> {
+    fn new(workshop: &'a Workshop, target: &'a Target, index: usize, events: &'a UnboundedSender<Event>, cancel: &'a CancellationToken) -> Self {
+        let name = format!("{}-{}-{}-{}", target.driver.profile.id, target.driver.version().version, target.kernel.release.tag(), target.arch);
+        Self {
+            workshop,
+            target,
+            index,
+            events,
+            cancel,
+            log: Log::open(&workshop.options.logs, &name),
+            record: blank_record(target, Outcome::Built, "built"),
+            started: crate::env::now(),
+            phases: BTreeMap::new(),
+            phase: None,
+        }
+    }
+
+    async fn tell(&mut self) -> Result<Image, TargetError> {
+        self.enter(Phase::Fetch);
+        let (source, firmware) = self.fetch().await?;
+        let dockerfile: Arc<str> = render::dockerfile(self.target, &self.workshop.options.mirrors)?.into();
+        self.enter(Phase::Headers);
+        self.consult_headers(&dockerfile).await?;
+        self.enter(Phase::Compile);
+        let tar = self.solve(&dockerfile, "artifacts", context(&source)).await?;
+        self.enter(Phase::Check);
+        let artifacts = self.check(&tar, firmware.as_ref()).await?;
+        self.enter(Phase::Assemble);
+        let image = self.assemble(artifacts, firmware).await?;
+        self.enter(Phase::Publish);
+        self.publish(&image).await?;
+        self.leave();
+        Ok(image)
+    }
+
+    fn enter(&mut self, phase: Phase) {
+        self.leave();
+        self.phase = Some((phase, crate::env::now()));
+        let _ = self.events.send(Event::Phase(self.index, phase));
+    }
+
+    fn leave(&mut self) {
+        if let Some((phase, since)) = self.phase.take() {
+            *self.phases.entry(phase.name().into()).or_default() += seconds(crate::env::now().saturating_sub(since));
+        }
+    }
+
+    /// Source and firmware, from the first place that has them.
+    async fn fetch(&mut self) -> Result<(PreparedSource, Option<PreparedFirmware>), TargetError> {
+        let version = self.target.driver.version();
+        let key = (self.target.driver.profile.id.to_string(), version.version.to_string());
+        let folder = self.workshop.options.driver_folders.get(&key.0).cloned().unwrap_or_default();
+        let sources: Vec<_> = version.sources.iter().map(|source| source_spec(source, version.version.as_str())).collect();
+        let fetcher = &self.workshop.fetcher;
+        let source = self.workshop.sources.get(key.clone(), || source::prepare(fetcher, &sources, &folder)).await?;
+        let wanted: Vec<_> = version
+            .firmware
+            .iter()
+            .map(|firmware| FirmwareSpec {
+                sources: firmware.sources.iter().map(|source| source_spec(source, version.version.as_str())).collect(),
+                files: firmware.files.iter().map(|(from, to)| (from.to_string(), to.to_string())).collect(),
+            })
+            .collect();
+        let firmware = self.workshop.firmware.get(key, || source::prepare_firmware(fetcher, &wanted, &folder)).await?;
+        self.record.source = Some(format!("{} sha256:{}", source.origin, source.origin_sha256));
+        Ok((source, firmware))
+    }
+
+    /// What only the headers can tell is asked before anything compiles, and remembered.
+    async fn consult_headers(&mut self, dockerfile: &Arc<str>) -> Result<(), TargetError> {
+        let rules = self.target.driver.config_rules();
+        if rules.is_empty() {
+            return Ok(());
+        }
+        let config = if let Some(config) = self.workshop.memory.config(&self.target.kernel) {
+            config
+        } else {
+            let tar = self.solve(dockerfile, "facts", Vec::new()).await?;
+            let bytes = Artifacts::open(&tar)?.read("evidence/config")?;
+            let _ = std::fs::remove_file(&tar);
+            if let Err(error) = self.workshop.memory.remember(&self.target.kernel, &bytes) {
+                let _ = self.events.send(Event::Note(format!("the configuration of {} could not be kept: {error}", self.target.kernel.release)));
+            }
+            KernelConfig::parse(&String::from_utf8_lossy(&bytes))
+        };
+        check::unsupported(&config, &rules).map_or(Ok(()), |reason| Err(TargetError::Unsupported(reason)))
+    }
+
+    /// Has the builder solve a stage; the result is a tar in the work folder.
+    async fn solve(&mut self, dockerfile: &Arc<str>, stage: &str, context: Vec<ContextFile>) -> Result<PathBuf, TargetError> {
+        let label = self.target.label();
+        let request = SolveRequest {
+            name: format!("{} {} {}", label.driver, label.version, label.kernel),
+            dockerfile: dockerfile.clone(),
+            stage: stage.to_owned(),
+            build_args: Vec::new(),
+            context,
+            platform: Some(render::platform(self.target).to_owned()),
+            options: self.workshop.options.solve.clone(),
+        };
+        let output = self.workshop.options.work.join(format!("{}-{stage}.tar", self.index));
+        let (sender, mut receiver) = unbounded_channel();
+        let solving = self.workshop.builder.solve(request, &output, sender, self.cancel.clone());
+        let (log, events, index) = (&mut self.log, self.events, self.index);
+        let listening = async {
+            while let Some(event) = receiver.recv().await {
+                log.write(&event);
+                let _ = events.send(Event::Build(index, super::log::shorten(event)));
+            }
+        };
+        let (result, ()) = tokio::join!(solving, listening);
+        self.log.flush();
+        match result {
+            Ok(()) => Ok(output),
+            Err(SolveError::Cancelled) => Err(TargetError::Cancelled),
+            Err(error) => Err(TargetError::Solve { error, log: self.log.describe() }),
+        }
+    }
+
+    async fn check(&mut self, tar: &Path, firmware: Option<&PreparedFirmware>) -> Result<Arc<Artifacts>, TargetError> {
+        let (target, tar, firmware) = (self.target.clone(), tar.to_owned(), firmware.cloned());
+        let (artifacts, inspection) = blocking(move || {
+            let artifacts = Artifacts::open(&tar)?;
+            let inspection = super::inspect(&target, &artifacts, firmware.as_ref())?;
+            Ok((Arc::new(artifacts), inspection))
+        })
+        .await?;
+        let errors = inspection.errors();
+        self.record.checks = inspection.checks;
+        self.record.findings = inspection.findings;
+        self.record.compiler = Some(inspection.compiler);
+        if errors.is_empty() { Ok(artifacts) } else { Err(TargetError::Rejected(errors)) }
+    }
+
+    async fn assemble(&mut self, artifacts: Arc<Artifacts>, firmware: Option<PreparedFirmware>) -> Result<Image, TargetError> {
+        let spec = self.spec();
+        let work = self.workshop.options.work.join(format!("{}-image", self.index));
+        let layers = self.workshop.layers.clone();
+        let image = blocking(move || {
+            std::fs::create_dir_all(&work).map_err(|error| TargetError::Internal(format!("{}: {error}", work.display())))?;
+            Ok(assemble(&artifacts, firmware.as_ref().map(|firmware| firmware.tar.as_path()), &spec, &layers, &work)?)
+        })
+        .await?;
+        let _ = std::fs::remove_file(self.workshop.options.work.join(format!("{}-artifacts.tar", self.index)));
+        self.record.digest = Some(image.manifest.digest.to_string());
+        self.record.image_bytes = image.total_size;
+        Ok(image)
+    }
+
+    fn spec(&self) -> ImageSpec {
+        let options = &self.workshop.options;
+        let mut labels = render::labels(self.target);
+        labels.extend(render::input_annotations(self.target, options.base_digests.get(&self.target.distro.release.base_image)));
+        ImageSpec {
+            epoch: options.epoch,
+            compression: options.compression,
+            annotations: labels.clone(),
+            labels,
+            env: vec!["PATH=/usr/sbin:/usr/bin:/sbin:/bin".into()],
+            ..ImageSpec::new(self.target.arch)
+        }
+    }
+
+    async fn publish(&mut self, image: &Image) -> Result<(), TargetError> {
+        let Some(registry) = &self.workshop.registry else { return Ok(()) };
+        if self.cancel.is_cancelled() {
+            return Err(TargetError::Cancelled);
+        }
+        let (events, index) = (self.events.clone(), self.index);
+        let progress = move |bytes: u64, total: u64| {
+            let _ = events.send(Event::Upload { target: index, bytes, total });
+        };
+        let pushed = tokio::select! {
+            pushed = registry.push(&self.target.image, image, &progress) => pushed?,
+            () = self.cancel.cancelled() => return Err(TargetError::Cancelled),
+        };
+        self.record.index_digest = Some(pushed.index.to_string());
+        self.record.pushed_bytes = pushed.uploaded_bytes;
+        Ok(())
+    }
+}
+
+/// The build's context: the driver's source. Firmware does not pass through the builder.
+fn context(source: &PreparedSource) -> Vec<ContextFile> {
+    vec![ContextFile { path: "source.tar".into(), content: Content::File { path: source.tar.clone(), sha256: source.sha256.clone() } }]
+}
+
+/// A source of the profile, as the fetcher takes it.
+pub fn source_spec(source: &Source, version: &str) -> SourceSpec {
+    match source {
+        Source::Archive(archive) => SourceSpec::Archive {
+            url: archive.url.replace("{version}", version),
+            sha256: archive.sha256.as_str().to_owned(),
+            strip: archive.strip,
+            directory: archive.directory.to_string(),
+        },
+        Source::Deb(deb) => SourceSpec::Deb { url: deb.url.clone(), sha256: deb.sha256.as_str().to_owned(), directory: deb.directory.to_string() },
+        Source::Path(path) => SourceSpec::Path { directory: PathBuf::from(&path.directory) },
+    }
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, TargetError> + Send + 'static) -> Result<T, TargetError> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| TargetError::Internal(error.to_string()))?
+}

@@ -1,0 +1,6 @@
+//! Tests of what users rely on across modules.
+
+#![expect(clippy::unwrap_used, reason = "a test may stop where it is wrong")]
+
+mod profile_docs;
+mod profile_errors;
