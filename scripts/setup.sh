@@ -104,11 +104,14 @@ module_version() { sed -n "s|^\t$1 \(v[^ ]*\).*|\1|p" "$HERE/tools/go.mod"; }
 build_tools() {
     local out buildkit buildx
     tools_current && return
+    mkdir -p "$TOOLS/bin"
+    exec 9>"$TOOLS/bin/.lock"
+    flock 9
+    tools_current && return
     find_go
     buildkit=$(module_version github.com/moby/buildkit)
     buildx=$(module_version github.com/docker/buildx)
     say "building buildkitd $buildkit and buildx $buildx, once, about 3 minutes"
-    mkdir -p "$TOOLS/bin"
     out=$(mktemp -d "$TOOLS/build.XXXXXX")
     (cd "$HERE/tools" && GOTOOLCHAIN=auto GOFLAGS='' CGO_ENABLED=0 go build -p 2 -trimpath -buildvcs=false -mod=readonly -o "$out/" \
         -ldflags "-s -w -X github.com/moby/buildkit/version.Version=$buildkit -X github.com/docker/buildx/version.Version=$buildx" \
