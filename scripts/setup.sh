@@ -115,11 +115,14 @@ build_tools() {
     out=$(mktemp -d "$TOOLS/build.XXXXXX")
     (cd "$HERE/tools" && GOTOOLCHAIN=auto GOFLAGS='' CGO_ENABLED=0 go build -p 2 -trimpath -buildvcs=false -mod=readonly -o "$out/" \
         -ldflags "-s -w -X github.com/moby/buildkit/version.Version=$buildkit -X github.com/docker/buildx/version.Version=$buildx" \
-        github.com/moby/buildkit/cmd/buildkitd github.com/docker/buildx/cmd/buildx) ||
-        { rm -rf "$out"; die "buildkitd and buildx did not build"; }
+        github.com/moby/buildkit/cmd/buildkitd github.com/docker/buildx/cmd/buildx) >"$out/log" 2>&1 || {
+        grep -v '^go: downloading' "$out/log" | tail -20 >&2
+        rm -rf "$out"
+        die "buildkitd and buildx did not build"
+    }
     mv "$out/buildkitd" "$TOOLS/bin/buildkitd"
     mv "$out/buildx" "$TOOLS/bin/docker-buildx"
-    rmdir "$out"
+    rm -rf "$out"
     tools_key >"$TOOLS/bin/.key"
 }
 
