@@ -2,7 +2,7 @@
 # Builds real driver images for real kernels, from nothing, and shows what came out.
 #
 # A Docker Engine or buildkitd that answers is used as it is; where none does, a private one is started, and stopped at the end.
-# Likewise the registry: KMODFORGE_REGISTRY, else one on 127.0.0.1:5000, else a private one.
+# Likewise the registry: KMODFORGE_REGISTRY, else one on 127.0.0.1:5000, else a private one. KMODFORGE_BINARY spares the compilation.
 set -euo pipefail
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=scripts/lib.sh
@@ -105,12 +105,16 @@ layers = [part["size"] for part in manifest.get("layers", [])]
 print(f"{sum(layers) / 1e6:.1f} MB: " + " + ".join(f"{size / 1e3:.0f} kB" for size in layers) if layers else "several platforms")'
 }
 
-main() {
-    "$HERE/setup.sh"
+build_binary() {
+    have cargo || die "there is no cargo" "install a Rust toolchain: https://rustup.rs"
     say "building the release binary"
     (cd "$HERE/.." && cargo build --release --locked --quiet)
-    KMODFORGE=${CARGO_TARGET_DIR:-$HERE/../target}/release/kmodforge
-    KMODFORGE=$(realpath "$KMODFORGE")
+}
+
+main() {
+    "$HERE/setup.sh"
+    [ -n "${KMODFORGE_BINARY:-}" ] || build_binary
+    KMODFORGE=$(realpath "${KMODFORGE_BINARY:-${CARGO_TARGET_DIR:-$HERE/../target}/release/kmodforge}")
 
     WORK=$(mktemp -d "${TMPDIR:-/tmp}/kmodforge.XXXXXX")
     trap clean_up EXIT
