@@ -97,18 +97,14 @@ show_images() {
     done
 }
 
-image_size() {
-    skopeo inspect --tls-verify=false --raw "docker://$1" | python3 -c '
-import json, sys
-manifest = json.load(sys.stdin)
-layers = [part["size"] for part in manifest.get("layers", [])]
-print(f"{sum(layers) / 1e6:.1f} MB: " + " + ".join(f"{size / 1e3:.0f} kB" for size in layers) if layers else "several platforms")'
-}
+raw() { skopeo inspect --tls-verify=false --raw "docker://$1"; }
 
-build_binary() {
-    have cargo || die "there is no cargo" "install a Rust toolchain: https://rustup.rs"
-    say "building the release binary"
-    (cd "$HERE/.." && cargo build --release --locked --quiet)
+# Sizes of the layers of the first image under a tag, which holds an index.
+image_size() {
+    local digest
+    digest=$(raw "$1" | sed -n 's/.*"digest":"\(sha256:[0-9a-f]*\)".*/\1/p' | head -n 1)
+    raw "${1%:*}@$digest" | grep -o '"layers":.*' | grep -o '"size":[0-9]*' | cut -d: -f2 |
+        awk '{ all += $1; sizes = sizes (NR > 1 ? " + " : "") int($1 / 1000 + 0.5) " kB" } END { printf "%.1f MB: %s\n", all / 1e6, sizes }'
 }
 
 main() {
