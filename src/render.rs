@@ -6,7 +6,7 @@ mod recipe;
 
 use std::collections::BTreeMap;
 
-pub use inputs::{fill_inputs, input_annotations, inputs, is_current};
+pub use inputs::{fill_inputs, input_annotations, is_current};
 
 use self::context::Context;
 use crate::error::{Exit, Failure};

@@ -1,6 +1,6 @@
 //! Which kernels, driver versions and compilers a selection means.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::{Group, Known, Naming, Plan, PlanError, PlannedDistro, PlannedDriver, PlannedToolchain, Reason, Skipped, State, Target, label};
@@ -169,17 +169,20 @@ fn shelves<'a>(known: &Known<'a>, group: &Group) -> Result<Vec<Shelf<'a>>, PlanE
 /// The kernels that a selector matches, in the order of the index; notes which selectors matched anything.
 fn select<'a>(kernels: &'a [PublishedKernel], selectors: &[KernelSelector], matched: &mut [bool]) -> Vec<&'a PublishedKernel> {
     let mut selected = vec![false; kernels.len()];
+    // Lists of thousands of exact releases are usual.
+    let positions: HashMap<_, _> = kernels.iter().enumerate().map(|(position, kernel)| (&kernel.release, position)).collect();
     for (selector, matched) in selectors.iter().zip(matched) {
-        let fits = |kernel: &PublishedKernel| match selector {
+        let fitting: Vec<usize> = match selector {
+            KernelSelector::Exact(release) => positions.get(release).copied().into_iter().collect(),
             // The newest of a release are those of its own plain flavour.
-            KernelSelector::Latest(_) => kernel.flavour.is_empty() && !kernel.backport,
-            _ => selector.matches(&kernel.release),
+            KernelSelector::Latest(count) => {
+                let plain = |position: &usize| kernels[*position].flavour.is_empty() && !kernels[*position].backport;
+                (0..kernels.len()).rev().filter(plain).take(*count).collect()
+            }
+            KernelSelector::Glob(_) | KernelSelector::Regex(_) => (0..kernels.len()).filter(|position| selector.matches(&kernels[*position].release)).collect(),
         };
-        let positions = (0..kernels.len()).rev().filter(|position| fits(&kernels[*position]));
-        for position in positions.take(selector.newest().unwrap_or(usize::MAX)) {
-            *matched = true;
-            selected[position] = true;
-        }
+        *matched |= !fitting.is_empty();
+        fitting.into_iter().for_each(|position| selected[position] = true);
     }
     kernels.iter().zip(selected).filter_map(|(kernel, selected)| selected.then_some(kernel)).collect()
 }

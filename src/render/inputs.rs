@@ -1,14 +1,16 @@
 //! The digest of everything that goes into an image, and whether an image that exists was made from the same.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
-use super::context::Context;
+use super::context::{OwnContext, SharedContext};
 use super::{ANNOTATION, RenderError, template_name};
 use crate::mirror::Mirrors;
-use crate::plan::{Inputs, Plan, Target};
+use crate::package::Package;
+use crate::plan::{Inputs, Plan, PlannedDistro, PlannedToolchain, Target};
 use crate::profile::driver::{DriverVersion, Source};
 use crate::reference::Digest;
 use crate::template;
@@ -68,44 +70,66 @@ pub fn is_current(target: &Target, annotations: &BTreeMap<String, String>, base:
 pub fn fill_inputs(plan: &mut Plan, arguments: &str) -> Result<(), RenderError> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let chunk = plan.targets.len().div_ceil(threads).max(1);
+    let fill = |targets: &mut [Target]| {
+        let mut digester = Digester { arguments, shared: None };
+        targets.iter_mut().try_for_each(|target| {
+            target.inputs = Some(digester.inputs(target)?);
+            Ok(())
+        })
+    };
     std::thread::scope(|scope| {
-        let workers: Vec<_> = plan
-            .targets
-            .chunks_mut(chunk)
-            .map(|targets| {
-                scope.spawn(move || {
-                    for target in targets {
-                        target.inputs = Some(inputs(target, arguments)?);
-                    }
-                    Ok(())
-                })
-            })
-            .collect();
-        workers.into_iter().try_for_each(|worker| worker.join().unwrap_or(Ok(())))
+        let workers: Vec<_> = plan.targets.chunks_mut(chunk).map(|targets| scope.spawn(move || fill(targets))).collect();
+        workers.into_iter().try_for_each(|worker| worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
     })
 }
 
-/// Digests of what goes into a target's image. Mirrors do not count: they say where, not what.
-///
-/// # Errors
-/// When the target cannot be rendered.
-pub fn inputs(target: &Target, arguments: &str) -> Result<Inputs, RenderError> {
-    let Target { driver, distro: _, kernel, arch, toolchain: _, runtime, image: _, inputs: _, state: _ } = target;
-    let DriverVersion { version: _, sources, firmware, requires: _, build: _, modules: _ } = driver.version();
-    // The Dockerfile follows from its template and what the template is told; rendering it as well would only take time.
-    let template = template::digest(&template_name(target))?;
-    let parts = [
-        ("source", hash(&(sources.iter().map(source_identity).collect::<Vec<_>>(), firmware))),
-        ("kernel", hash(&kernel.headers.iter().map(|package| &package.sha256).collect::<Vec<_>>())),
-        ("tools", hash(&runtime.iter().map(|package| &package.sha256).collect::<Vec<_>>())),
-        ("recipe", hash(&(FORMAT, template, Context::of(target, &Mirrors::default())?, arch, arguments))),
-    ];
-    let mut whole = Sha256::new();
-    for (_, part) in &parts {
-        whole.update(part);
+/// Makes digests of what goes into targets, and remembers what neighbours have in common.
+struct Digester<'a> {
+    arguments: &'a str,
+    shared: Option<Shared>,
+}
+
+/// The last target's release, toolchain and programs, with the digest of what templates are told about them.
+struct Shared {
+    distro: Arc<PlannedDistro>,
+    toolchain: Arc<PlannedToolchain>,
+    runtime: Arc<[Package]>,
+    digest: [u8; 32],
+}
+
+impl Digester<'_> {
+    /// Digests of what goes into a target's image. Mirrors do not count: they say where, not what.
+    fn inputs(&mut self, target: &Target) -> Result<Inputs, RenderError> {
+        // Whoever adds a field decides here whether it goes into the image.
+        let Target { driver, distro, kernel, arch, toolchain, runtime, image: _, inputs: _, state: _ } = target;
+        let DriverVersion { version: _, sources, firmware, requires: _, build: _, modules: _ } = driver.version();
+        // The Dockerfile follows from its template and what the template is told; rendering it as well would only take time.
+        let template = template::digest(&template_name(target))?;
+        let shared = self.shared_digest(distro, toolchain, runtime);
+        let own = OwnContext::of(target, &Mirrors::default())?;
+        let parts = [
+            ("source", hash(&(sources.iter().map(source_identity).collect::<Vec<_>>(), firmware))),
+            ("kernel", hash(&kernel.headers.iter().map(|package| &package.sha256).collect::<Vec<_>>())),
+            ("tools", hash(&runtime.iter().map(|package| &package.sha256).collect::<Vec<_>>())),
+            ("recipe", hash(&(FORMAT, template, shared, own, arch, self.arguments))),
+        ];
+        let mut whole = Sha256::new();
+        for (_, part) in &parts {
+            whole.update(part);
+        }
+        let short = |part: [u8; 32]| part.iter().take(6).fold(0, |number, byte| number << 8 | u64::from(*byte));
+        Ok(Inputs { digest: Digest::from_sha256(&whole.finalize().into()), parts: parts.map(|(name, part)| (name, short(part))) })
     }
-    let short = |part: [u8; 32]| part.iter().take(6).fold(0, |number, byte| number << 8 | u64::from(*byte));
-    Ok(Inputs { digest: Digest::from_sha256(&whole.finalize().into()), parts: parts.map(|(name, part)| (name, short(part))) })
+
+    fn shared_digest(&mut self, distro: &Arc<PlannedDistro>, toolchain: &Arc<PlannedToolchain>, runtime: &Arc<[Package]>) -> [u8; 32] {
+        let same = |last: &&Shared| Arc::ptr_eq(&last.distro, distro) && Arc::ptr_eq(&last.toolchain, toolchain) && Arc::ptr_eq(&last.runtime, runtime);
+        if let Some(last) = self.shared.as_ref().filter(same) {
+            return last.digest;
+        }
+        let digest = hash(&SharedContext::of(distro, toolchain, runtime, &Mirrors::default()));
+        self.shared = Some(Shared { distro: distro.clone(), toolchain: toolchain.clone(), runtime: runtime.clone(), digest });
+        digest
+    }
 }
 
 /// What a source is, whichever place it comes from.
