@@ -31,7 +31,37 @@ async fn mistakes_in_profiles() {
         assert!(distro.contains(old));
         told += &profile(&world, "distros/debian.yaml", &distro.replacen(old, new, 1)).await;
     }
-    assert_data_eq!(told, str![[""]]);
+    assert_data_eq!(told, str![[r#"
+error: unknown key `license`
+  --> DIR/profiles/drivers/kmf.yaml:5:1
+   |
+exit 2
+error: `modules` must be a list
+   --> DIR/profiles/drivers/kmf.yaml:12:10
+    |
+exit 2
+error: `12e62c77f50f2a00b00b77e1aee74756293d246bff6071739857d3a07db90b6663` is not a SHA-256
+   --> DIR/profiles/drivers/kmf.yaml:10:76
+    |
+exit 2
+error: unknown key `sourcse`
+  --> DIR/profiles/drivers/kmf.yaml:9:5
+   |
+exit 2
+error: `linux-kbuild-(.+` is not a regular expression
+   --> DIR/profiles/distros/debian.yaml:10:25
+    |
+exit 2
+error: unknown value `rpm`
+  --> DIR/profiles/distros/debian.yaml:5:9
+   |
+exit 2
+error: `arches` must be a list
+  --> DIR/profiles/distros/debian.yaml:6:9
+   |
+exit 2
+
+"#]]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -39,8 +69,18 @@ async fn two_profiles_with_one_id() {
     let world = World::new().await;
     let driver = std::fs::read_to_string(world.path("profiles/drivers/kmf.yaml")).unwrap();
     world.profile("drivers/again.yaml", &driver);
-    assert_data_eq!(world.run(&["profile", "list"]).await.ended(2).errors(), str![[""]]);
-    assert_data_eq!(world.run(&["profile", "check"]).await.ended(2).errors(), str![[""]]);
+    assert_data_eq!(world.run(&["profile", "list"]).await.ended(2).errors(), str![[r#"
+error: DIR/profiles/drivers/again.yaml holds the profile `kmf`
+  help      rename it to DIR/profiles/drivers/kmf.yaml
+exit 2
+
+"#]]);
+    assert_data_eq!(world.run(&["profile", "check"]).await.ended(2).errors(), str![[r#"
+error: DIR/profiles/drivers/again.yaml holds the profile `kmf`
+  help      rename it to DIR/profiles/drivers/kmf.yaml
+exit 2
+
+"#]]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -51,7 +91,18 @@ async fn folders_of_profiles_that_are_none() {
         let child = world.command(&["profile", "list", "--profiles", folder]).spawn().unwrap();
         told += &world.finish(child).await.errors();
     }
-    assert_data_eq!(told, str![[""]]);
+    assert_data_eq!(told, str![[r#"
+error: DIR/nothing has neither `drivers` nor `distros`
+  help      profiles are files `drivers/<id>.yaml` and `distros/<id>.yaml` in it
+exit 2
+error: DIR/work has neither `drivers` nor `distros`
+  help      profiles are files `drivers/<id>.yaml` and `distros/<id>.yaml` in it
+exit 2
+error: DIR/profiles/drivers/kmf.yaml has neither `drivers` nor `distros`
+  help      profiles are files `drivers/<id>.yaml` and `distros/<id>.yaml` in it
+exit 2
+
+"#]]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -67,7 +118,26 @@ async fn images_that_would_go_nowhere() {
     ] {
         told += &world.run(arguments).await.ended(2).errors();
     }
-    assert_data_eq!(told, str![[""]]);
+    assert_data_eq!(told, str![[r#"
+error: there is no repository to push to
+  help      name one: --repo REGISTRY/PATH, or `repository:` in the project file
+exit 2
+error: the images would go nowhere
+  help      add --push, --output oci:DIR, --output oci-archive:FILE or --output docker
+exit 2
+error: the images would go nowhere
+  help      add --push, --output oci:DIR, --output oci-archive:FILE or --output docker
+exit 2
+error: no kernel is selected
+  help      name them: --driver NAME --kernel RELEASE (kmodforge profile list; kmodforge kernels list)
+  help      or write a `kmodforge.yaml` with a `matrix` (docs/project-file.md)
+exit 2
+error: no driver is selected
+  help      name them: --driver NAME --kernel RELEASE (kmodforge profile list; kmodforge kernels list)
+  help      or write a `kmodforge.yaml` with a `matrix` (docs/project-file.md)
+exit 2
+
+"#]]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -87,7 +157,29 @@ async fn options_with_values_that_they_do_not_take() {
     ] {
         told += &world.build("latest", arguments).await.ended(2).errors();
     }
-    assert_data_eq!(told, str![[""]]);
+    assert_data_eq!(told, str![[r#"
+error: invalid value 'tar:x' for '--output <KIND>': expected `oci:DIR`, `oci-archive:FILE` or `docker`
+exit 2
+error: invalid value 'id=apt-auth' for '--secret <SECRET>': expected `id=ID,src=FILE` or `id=ID,env=VARIABLE`
+exit 2
+error: no build step uses a secret `token`
+  expected  `apt-auth`: logins for package repositories, as apt_auth.conf(5) describes them
+exit 2
+error: the secret's file `/nowhere` cannot be read: No such file or directory (os error 2)
+exit 2
+error: the secret's variable `NOWHERE` is not set
+exit 2
+error: invalid value '0' for '--jobs <N>': number would be zero for non-zero type
+exit 2
+error: invalid value 'ref=x' for '--cache-from <CACHE>': expected `type=KIND,NAME=VALUE…` or an image reference
+exit 2
+error: cannot use the certificate authorities for registries: `/nowhere`: No such file or directory (os error 2)
+exit 2
+error: invalid value 'loud' for '--progress <KIND>'
+  [possible values: auto, tty, plain, json]
+exit 2
+
+"#]]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -98,7 +190,22 @@ async fn variables_with_values_that_they_do_not_take() {
         let child = world.command(&world.with_profiles(&world.build_arguments("latest", &[]))).env(name, value).spawn().unwrap();
         told += &world.finish(child).await.ended(2).errors();
     }
-    assert_data_eq!(told, str![[""]]);
+    assert_data_eq!(told, str![[r#"
+error: `SOURCE_DATE_EPOCH` is `yesterday`
+  expected  seconds since 1970, as `date +%s` prints them
+exit 2
+error: `SOURCE_DATE_EPOCH` is `-1`
+  expected  seconds since 1970, as `date +%s` prints them
+exit 2
+error: `SOURCE_DATE_EPOCH` is `1e9`
+  expected  seconds since 1970, as `date +%s` prints them
+exit 2
+error: `KMODFORGE_LOG` is not understood: error parsing level filter: expected one of "off", "error", "warn", "info", "debug", "trace", or a number 0-5
+  found     x=y=z
+  help      `debug`, or `kmodforge=debug,hyper=warn`
+exit 2
+
+"#]]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -106,5 +213,12 @@ async fn a_login_file_that_is_damaged() {
     let world = World::new().await;
     std::fs::create_dir(world.path("home/.docker")).unwrap();
     std::fs::write(world.path("home/.docker/config.json"), "{\"auths\": ").unwrap();
-    assert_data_eq!(world.build("latest", &[]).await.errors(), str![[""]]);
+    assert_data_eq!(world.build("latest", &[]).await.errors(), str![[r#"
+error: the registry credentials cannot be read
+  file      DIR/home/.docker/config.json
+  found     not the JSON that Docker writes: line 1, column 10
+  help      `docker login REGISTRY` writes this file; `DOCKER_CONFIG` names another folder
+exit 1
+
+"#]]);
 }
