@@ -17,13 +17,15 @@ pub enum BuilderChoice {
     Docker(Option<PathBuf>),
     /// What listens there.
     Endpoint(Endpoint),
+    /// A daemon started for this run, whatever else is there.
+    Private,
 }
 
 /// A choice that says nothing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ChoiceError {
     /// Not one of the forms.
-    #[error("`{0}` is no builder; expected `auto`, `docker`, `docker:SOCKET`, `unix://PATH`, `tcp://HOST:PORT` or `ssh://HOST`")]
+    #[error("`{0}` is no builder; expected `auto`, `docker`, `docker:SOCKET`, `unix://PATH`, `tcp://HOST:PORT`, `ssh://HOST` or `private`")]
     Form(String),
     /// `docker:` with a relative path.
     #[error("the socket in `{0}` is not an absolute path")]
@@ -40,6 +42,7 @@ impl FromStr for BuilderChoice {
         match text {
             "auto" => Ok(Self::Auto),
             "docker" => Ok(Self::Docker(None)),
+            "private" => Ok(Self::Private),
             _ if text.contains("://") && !text.starts_with("docker:") => Ok(Self::Endpoint(text.parse()?)),
             _ => match text.strip_prefix("docker:").map(|socket| socket.strip_prefix("unix://").unwrap_or(socket)) {
                 Some(socket) if socket.starts_with('/') => Ok(Self::Docker(Some(PathBuf::from(socket)))),
@@ -57,6 +60,7 @@ impl fmt::Display for BuilderChoice {
             Self::Docker(None) => f.write_str("docker"),
             Self::Docker(Some(socket)) => write!(f, "docker:{}", socket.display()),
             Self::Endpoint(endpoint) => endpoint.fmt(f),
+            Self::Private => f.write_str("private"),
         }
     }
 }
@@ -76,7 +80,7 @@ mod tests {
 
     #[test]
     fn reads_every_form() {
-        for text in ["auto", "docker", "docker:/run/d.sock", "unix:///run/buildkit/buildkitd.sock", "tcp://host:1234"] {
+        for text in ["auto", "private", "docker", "docker:/run/d.sock", "unix:///run/buildkit/buildkitd.sock", "tcp://host:1234"] {
             assert_eq!(text.parse::<BuilderChoice>().unwrap().to_string(), text);
         }
         assert_eq!("docker:unix:///run/d.sock".parse(), Ok(BuilderChoice::Docker(Some("/run/d.sock".into()))));
@@ -86,7 +90,7 @@ mod tests {
     fn says_what_forms_there_are() {
         assert_eq!(
             Failure::from("podman".parse::<BuilderChoice>().unwrap_err()).to_string(),
-            "error: `podman` is no builder; expected `auto`, `docker`, `docker:SOCKET`, `unix://PATH`, `tcp://HOST:PORT` or `ssh://HOST`"
+            "error: `podman` is no builder; expected `auto`, `docker`, `docker:SOCKET`, `unix://PATH`, `tcp://HOST:PORT`, `ssh://HOST` or `private`"
         );
         assert_eq!("docker:sock".parse::<BuilderChoice>().unwrap_err().to_string(), "the socket in `docker:sock` is not an absolute path");
         assert!(matches!("tcp://x".parse::<BuilderChoice>(), Err(ChoiceError::Endpoint(_))));

@@ -1,5 +1,6 @@
 //! A builder of our own, for machines where none runs: a `buildkitd` or `dockerd` on a private socket, stopped with the run.
 
+use std::ffi::OsString;
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -86,8 +87,7 @@ async fn start_one(program: &Program, options: &Options<'_>) -> Result<BuildKit,
     let folders = Folders::create(&options.cache_dir.join("builder"), program.name).map_err(|error| error.to_string())?;
     let arguments = (program.arguments)(&folders, options.insecure_registries).map_err(|error| error.to_string())?;
     let endpoint = Endpoint::Unix(folders.socket());
-    let log = folders.log();
-    let keeper = Keeper::start(command(&launcher, &arguments, &log)?, &folders.state.join("pid")).map_err(|error| error.to_string())?;
+    let keeper = Keeper::start(command(launcher, &arguments, &folders)?, &folders.state.join("pid")).map_err(|error| error.to_string())?;
     let daemon = PrivateDaemon { keeper, folders };
     let mut builder = wait(&daemon, &endpoint, options).await?;
     builder.facts.host_network = program.host_network;
@@ -120,20 +120,25 @@ fn with_log(message: &str, log: &Path) -> String {
     tail.iter().fold(message.to_owned(), |text, line| text + "\n  " + line)
 }
 
-/// `setpriv` ends the daemon should kmodforge be killed; without it, the next run finds what is left.
-fn command(launcher: &[PathBuf], arguments: &[String], log: &Path) -> Result<Command, String> {
-    let log = File::create(log).map_err(|error| format!("{}: {error}", log.display()))?;
+/// `setpriv` ends the daemon should kmodforge be killed, and in the mount namespace of `unshare` its mounts end with it.
+/// Without these programs, the next run removes what is left.
+fn command(launcher: Vec<PathBuf>, arguments: &[String], folders: &Folders) -> Result<Command, String> {
+    let log = folders.log();
+    let log = File::create(&log).map_err(|error| format!("{}: {error}", log.display()))?;
     let errors = log.try_clone().map_err(|error| error.to_string())?;
-    let mut words = launcher.iter();
-    let mut command = match env::program("setpriv") {
-        Some(setpriv) => {
-            let mut command = Command::new(setpriv);
-            command.args(["--pdeathsig", "TERM", "--"]);
-            command
-        }
-        None => Command::new(words.next().ok_or("no program")?),
-    };
-    command.args(words).args(arguments).stdin(Stdio::null()).stdout(log).stderr(errors);
+    let mut words: Vec<OsString> = Vec::new();
+    if let Some(setpriv) = env::program("setpriv") {
+        words.extend([setpriv.into(), "--pdeathsig".into(), "TERM".into(), "--".into()]);
+    }
+    if let Some(unshare) = env::program("unshare").filter(|_| is_root()) {
+        words.extend([unshare.into(), "--mount".into(), "--propagation".into(), "slave".into(), "--".into()]);
+    }
+    words.extend(launcher.into_iter().map(OsString::from));
+    let (program, first) = words.split_first().ok_or("no program")?;
+    let mut command = Command::new(program);
+    command.args(first).args(arguments).stdin(Stdio::null()).stdout(log).stderr(errors);
+    // A containerd that is slow to end leaves a report there.
+    command.env("TMPDIR", folders.runtime.path());
     Ok(command)
 }
 

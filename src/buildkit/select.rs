@@ -109,6 +109,8 @@ struct Candidate {
 }
 
 /// Connects to the builder of choice. With [`BuilderChoice::Auto`], starts a private one if none answers.
+///
+/// A private daemon ends with the [`BuildKit`]; see [`BuildKit::stop`].
 pub async fn connect(choice: &BuilderChoice, options: &Options<'_>) -> Result<Connected, SelectError> {
     let world = World { var: &env::var, docker_config: credentials::default_dir() };
     let candidates = world.candidates(choice)?;
@@ -146,6 +148,7 @@ impl World<'_> {
     fn candidates(&self, choice: &BuilderChoice) -> Result<Vec<Candidate>, SelectError> {
         match choice {
             BuilderChoice::Auto => self.automatic(),
+            BuilderChoice::Private => Ok(Vec::new()),
             BuilderChoice::Docker(Some(socket)) => Ok(vec![asked_for(Endpoint::Unix(socket.clone()), "--builder", true)]),
             BuilderChoice::Docker(None) => match self.docker_host()? {
                 Some(candidate) => Ok(vec![Candidate { engine: true, ..candidate }]),

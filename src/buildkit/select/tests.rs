@@ -79,7 +79,7 @@ fn says_which_variable_is_wrong() {
     let choice = Failure::from(candidates("auto", &[("KMODFORGE_BUILDER", "podman")], None).unwrap_err());
     assert_eq!(
         choice.to_string(),
-        "error: `podman` is no builder; expected `auto`, `docker`, `docker:SOCKET`, `unix://PATH`, `tcp://HOST:PORT` or `ssh://HOST`\n  set by    KMODFORGE_BUILDER"
+        "error: `podman` is no builder; expected `auto`, `docker`, `docker:SOCKET`, `unix://PATH`, `tcp://HOST:PORT`, `ssh://HOST` or `private`\n  set by    KMODFORGE_BUILDER"
     );
     assert_eq!(choice.exit, Exit::Usage);
     let address = candidates("auto", &[("BUILDKIT_HOST", "docker-container://b")], None).unwrap_err();
