@@ -20,16 +20,21 @@ pub use verbs::{
 const EXAMPLES: &str = "\
 Examples:
   kmodforge plan --driver v4l2loopback --kernel latest:3 --distro debian
-  kmodforge build --driver v4l2loopback --kernel '6.1.0-5*-amd64' --repo registry.example/drivers --push
+  kmodforge build --driver zfs --kernel '6.1.0-5*-amd64' --repo registry.example/drivers --push
   kmodforge verify registry.example/drivers/v4l2loopback:0.15.3-6.1.0-56-amd64
 
 Exit status:
-  0 done  1 a target failed  2 usage or a mistake in a file  3 a check rejected modules  4 only targets that cannot exist  130 interrupted";
+  0    everything asked for is done
+  1    a target failed, or the job could not be done
+  2    the command line, a profile or the project file is wrong
+  3    a check rejected modules that were built
+  4    there are only targets that their kernels cannot have
+  130  interrupted";
 
 /// Builds driver containers: out-of-tree kernel modules, compiled, checked and published for every kernel release.
 #[derive(Clone, Debug, Parser)]
-#[command(name = "kmodforge", version, max_term_width = 100, after_help = EXAMPLES, propagate_version = true, arg_required_else_help = true)]
-#[command(disable_help_subcommand = true, subcommand_value_name = "VERB", subcommand_help_heading = "Verbs")]
+#[command(name = "kmodforge", version, max_term_width = 100, after_help = EXAMPLES, arg_required_else_help = true)]
+#[command(disable_help_flag = true, disable_help_subcommand = true, subcommand_value_name = "VERB", subcommand_help_heading = "Verbs")]
 pub struct Cli {
     /// What every verb takes.
     #[command(flatten)]
@@ -43,6 +48,9 @@ pub struct Cli {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Global options")]
 pub struct GlobalArgs {
+    /// Print help.
+    #[arg(short, long, global = true, action = clap::ArgAction::HelpShort)]
+    help: Option<bool>,
     /// Say more: `-v` shows build logs, `-vv` also what the program does.
     #[arg(short, long, global = true, action = clap::ArgAction::Count, conflicts_with = "quiet")]
     pub verbose: u8,

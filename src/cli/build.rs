@@ -13,7 +13,7 @@ use crate::builder::{CacheEntry, Network};
 const EXAMPLES: &str = "\
 Examples:
   kmodforge build --driver v4l2loopback --kernel 'latest:2' --distro debian --output oci:out
-  kmodforge build -f kmodforge.yaml --push --jobs 4 --cache-to type=registry,ref=registry.example/cache
+  kmodforge build -f kmodforge.yaml --push --cache-to type=registry,ref=registry.example/cache
   kmodforge build --driver zfs@2.3.4 --kernel \"$(uname -r)\" --output docker -v";
 
 /// Arguments of `build`.

@@ -32,7 +32,7 @@ pub struct SelectArgs {
     /// Repository that the images go below: image = REPO/<driver>.
     #[arg(long, value_name = "REPO")]
     pub repo: Option<String>,
-    /// Template of the tag [default: "{{ driver.version }}-{{ kernel.tag }}"].
+    /// Template of the tag; without one it is `VERSION-KERNEL`.
     #[arg(long, value_name = "TEMPLATE")]
     pub tag_template: Option<String>,
     /// Also look for kernels in this fallback of the distro profile (`snapshot`), with its value if it takes one; may be repeated.

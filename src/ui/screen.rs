@@ -39,7 +39,7 @@ impl Screen {
         if lines == self.live && self.fits(&lines) {
             return;
         }
-        let before = std::mem::replace(&mut self.live, Vec::new());
+        let before = std::mem::take(&mut self.live);
         let frame = self.erase(&before);
         self.show(frame, lines);
     }
@@ -63,11 +63,13 @@ impl Screen {
         self.write(&frame);
     }
 
-    /// What takes these lines off the screen: up to the first one, then "erase in page" to the end.
+    /// What takes these lines off the screen, row by row.
+    ///
+    /// "Erase in page" would be shorter, but tmux takes it for `clear` when the first line is at the top, and keeps every frame in its history.
     fn erase(&self, live: &[String]) -> String {
         let columns = (self.size)().map_or(80, |(columns, _)| columns.max(1));
         let rows: usize = live.iter().map(|line| width(line).div_ceil(columns).max(1)).sum();
-        if rows == 0 { String::new() } else { format!("\r\x1b[{rows}A\x1b[J") }
+        if rows == 0 { String::new() } else { format!("\r\x1b[{rows}A{}\x1b[{rows}A", "\x1b[K\x1b[B".repeat(rows)) }
     }
 
     fn fits(&self, lines: &[String]) -> bool {

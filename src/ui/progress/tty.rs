@@ -20,6 +20,9 @@ const SPINNER: [&str; 10] = ["⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "�
 /// The columns of the bar, where there is room for all of it.
 const BAR: usize = 22;
 
+/// The columns that a finished target's result takes.
+const RESULT: usize = 34;
+
 /// Shows a run as live lines.
 pub(super) struct Tty {
     ui: Ui,
@@ -53,13 +56,18 @@ impl Names {
         }
     }
 
-    /// The name, padded; without the driver if that is the same everywhere and room is scarce.
-    fn lay_out(&self, label: &TargetLabel, columns: usize) -> String {
-        let kernel = pad(&label.kernel, self.kernel);
-        let rest = pad(&self.distinction.parts(label).join("  "), self.rest);
-        let short = if rest.is_empty() { kernel } else { format!("{kernel}  {rest}") };
-        let long = format!("{}  {short}", pad(&driver(label), self.driver));
-        if self.one_driver && width(&long) + 20 > columns { short } else { long }
+    /// The name, padded, if so many columns are left beside it; else as short as it can be told.
+    fn lay_out(&self, label: &TargetLabel, columns: usize, beside: usize) -> String {
+        let rest = self.distinction.parts(label).join("  ");
+        let mut padded = format!("{}  {}", pad(&driver(label), self.driver), pad(&label.kernel, self.kernel));
+        if self.rest > 0 {
+            padded += &format!("  {}", pad(&rest, self.rest));
+        }
+        if width(&padded) + beside <= columns {
+            return padded;
+        }
+        let driver = if self.one_driver { String::new() } else { driver(label) };
+        [driver, label.kernel.clone(), rest].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("  ")
     }
 }
 
@@ -95,15 +103,16 @@ impl Tty {
 
     /// ` ⠹ v4l2loopback 0.15.3  6.1.0-56-amd64  compile  RUN make -C /usr/src/…  3.2s`.
     fn running(&self, running: &Running, columns: usize, now: Duration) -> Option<String> {
-        let name = self.names.lay_out(self.run.targets.get(running.target)?, columns);
+        let name = self.names.lay_out(self.run.targets.get(running.target)?, columns, 32);
         let elapsed = pad_left(&time(now.saturating_sub(running.since)), 6);
         let phase = pad(running.phase.map_or("", Phase::name), 8);
         let spinner = SPINNER[(self.frame + running.target) % SPINNER.len()];
-        // Blanks: before the mark, after it, around the phase, before the time; the last column stays free.
-        let room = columns.saturating_sub(1 + 1 + 1 + width(&name) + 2 + phase.len() + 2 + 2 + elapsed.len() + 1);
-        if room < 4 {
-            let line = format!(" {spinner} {name}  {} {}", phase.trim_end(), elapsed.trim_start());
-            return Some(shorten(&line, columns));
+        // Blanks: before and after the mark, around the phase, before the time; the last column stays free.
+        let room = columns.saturating_sub(3 + width(&name) + 2 + phase.len() + 2 + 2 + elapsed.len() + 1);
+        if room < 8 {
+            let forms = [format!(" {spinner} {name}  {}  {}", phase.trim_end(), elapsed.trim_start()), format!(" {spinner} {name}  {}", phase.trim_end())];
+            let form = forms.iter().find(|form| width(form) < columns);
+            return Some(form.map_or_else(|| shorten(&format!(" {spinner} {name}"), columns), Clone::clone));
         }
         let doing = pad(&shorten(&printable(running.doing()).replace('\n', " "), room), room.min(48));
         Some(format!(" {} {name}  {phase}  {doing}  {}", self.paint.tone(spinner, Tone::Advice), self.paint.tone(&elapsed, Tone::Quiet)))
@@ -129,7 +138,7 @@ impl Tty {
             return;
         }
         let (columns, _) = lock(&self.ui.shared.screen).size();
-        let name = self.names.lay_out(label, columns);
+        let name = self.names.lay_out(label, columns, 5 + width(&result(record)).min(30));
         self.ui.print(&finished(record, &name, taken, columns, self.paint));
         for finding in record.findings.iter().filter(|finding| finding.severity < Severity::Error) {
             self.ui.print(&failure::finding(finding, self.paint));
@@ -157,18 +166,19 @@ fn finished(record: &TargetRecord, name: &str, taken: Duration, columns: usize, 
         Outcome::Unsupported | Outcome::Cancelled => "-",
         Outcome::Rejected | Outcome::Failed => "✗",
     };
+    let used = 3 + width(name) + 2;
     let text = printable(&result(record)).replace('\n', " ");
+    let text = if used + width(&text) > columns { printable(&record.why).replace('\n', " ") } else { text };
     let grown = if record.pushed_bytes > 0 { format!("+{}", size(record.pushed_bytes)) } else { String::new() };
     let digest = record.digest.as_deref().map(short_digest).unwrap_or_default();
     let mut tail = vec![pad_left(&time(taken), 6), pad_left(&grown, 7), digest];
-    let used = 3 + width(name) + 2;
     let tail_width = |tail: &[String]| tail.iter().map(|part| width(part) + 2).sum::<usize>();
-    let least = width(&text).min(12);
+    let least = width(&text).min(RESULT);
     while !tail.is_empty() && used + least + tail_width(&tail) > columns {
         tail.pop();
     }
     let room = columns.saturating_sub(used + tail_width(&tail)).max(least);
-    let text = pad(&shorten(&text, room), room.min(34));
+    let text = pad(&shorten(&text, room), room.min(RESULT));
     let mut line = format!(" {} {name}  {}", paint.tone(mark, tone), paint.tone(&text, tone));
     for part in &tail {
         line += &format!("  {}", paint.tone(part, Tone::Quiet));
