@@ -14,7 +14,7 @@ use crate::arch::Arch;
 #[command(after_help = "\
 Examples:
   kmodforge plan --driver v4l2loopback --kernel latest:3 --kernel '*-cloud-amd64' --distro debian
-  kmodforge plan -f kmodforge.yaml --format github >> \"$GITHUB_OUTPUT\"
+  echo \"matrix=$(kmodforge plan --format github)\" >> \"$GITHUB_OUTPUT\"
   uname -r | kmodforge plan --driver zfs --kernels-from - --no-registry")]
 pub struct PlanArgs {
     /// Which targets.
@@ -50,7 +50,7 @@ pub enum PlanFormat {
 #[command(after_help = "\
 Example:
   kmodforge render --driver v4l2loopback --kernel 6.1.0-56-amd64 -o out
-  docker build out/v4l2loopback-0.15.3-6.1.0-56-amd64")]
+  docker build out/v4l2loopback-0.15.4-6.1.0-56-amd64-amd64")]
 pub struct RenderArgs {
     /// Which targets.
     #[command(flatten)]

@@ -34,9 +34,9 @@ fn write_program(path: &Path, text: &str) {
 }
 
 impl Reader {
-    /// Prepares the folder.
+    /// Prepares the folder. What is pushed goes to a part of the registry that nobody else uses.
     pub fn new() -> Self {
-        let home = tempfile::Builder::new().prefix("kmodforge-docs.").tempdir().unwrap();
+        let home = tempfile::Builder::new().prefix("kmodforge-docs.").rand_bytes(12).tempdir().unwrap();
         let bin = home.path().join("bin");
         fs::create_dir_all(home.path().join("work")).unwrap();
         fs::create_dir_all(home.path().join(".docker/cli-plugins")).unwrap();
@@ -56,14 +56,16 @@ impl Reader {
         write_program(
             &bin.join("uname"),
             "#!/bin/sh\n[ \"$*\" = -r ] || exec /usr/bin/uname \"$@\"\n\
-             exec kmodforge kernels list --distro debian:bookworm --arch amd64 --format text | grep -m1 '[0-9]-amd64$'\n",
+             exec kmodforge kernels list --distro debian:bookworm --arch amd64 --format text | grep -m1 '^6.1.0-[0-9]*-amd64$'\n",
         );
         let buildx = Command::new("sh").args(["-c", "command -v docker-buildx"]).output().unwrap().stdout;
         let buildx = String::from_utf8(buildx).unwrap();
         if !buildx.is_empty() {
             symlink(buildx.trim(), home.path().join(".docker/cli-plugins/docker-buildx")).unwrap();
         }
-        Self { home, registry: variable("KMODFORGE_TEST_REGISTRY") }
+        let part = home.path().file_name().unwrap().to_string_lossy().to_lowercase().replace('.', "-");
+        let registry = format!("{}/{part}", variable("KMODFORGE_TEST_REGISTRY"));
+        Self { home, registry }
     }
 
     /// Runs the blocks of a page, and compares what it shows with what comes out.
