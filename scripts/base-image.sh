@@ -107,15 +107,24 @@ JSON
 }
 
 LAYOUT=$TOOLS/base/$SUITE-$ARCH-$(recipe_key)
+# One at a time, and whoever waited finds it done.
 if ! is_fresh "$LAYOUT"; then
     need_root "bootstrapping a base image"
     mkdir -p "$TOOLS/base"
+    exec 9>"$TOOLS/base/.$SUITE.lock"
+    flock 9
+fi
+if ! is_fresh "$LAYOUT"; then
     WORK=$(mktemp -d "$TOOLS/base/work.XXXXXX")
     trap 'rm -rf "$WORK"' EXIT
     say "bootstrapping debian:$SUITE, once"
-    bootstrap "$WORK" || { tail -20 "$WORK/log" >&2; die "debian:$SUITE could not be bootstrapped from $MAIN"; }
+    bootstrap "$WORK" || {
+        tail -20 "$WORK/log" >&2
+        die "debian:$SUITE could not be bootstrapped from $MAIN"
+    }
     write_layout "$WORK"
     rm -rf "$LAYOUT"
     mv "$WORK/layout" "$LAYOUT"
+    find "$TOOLS/base" -mindepth 1 -maxdepth 1 -name "$SUITE-*" -mtime "+${KMODFORGE_BASE_DAYS:-30}" ! -path "$LAYOUT" -exec rm -rf {} +
 fi
 echo "$LAYOUT"

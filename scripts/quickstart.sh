@@ -2,7 +2,7 @@
 # Builds real driver images for real kernels, from nothing, and shows what came out.
 #
 # A Docker Engine or buildkitd that answers is used as it is; where none does, a private one is started, and stopped at the end.
-# Likewise the registry: KMODFORGE_REGISTRY, else one on 127.0.0.1:5000, else a private one.
+# Likewise the registry: KMODFORGE_REGISTRY, else one on 127.0.0.1:5000, else a private one. KMODFORGE_BINARY spares the compilation.
 set -euo pipefail
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=scripts/lib.sh
@@ -97,20 +97,20 @@ show_images() {
     done
 }
 
+raw() { skopeo inspect --tls-verify=false --raw "docker://$1"; }
+
+# Sizes of the layers of the first image under a tag, which holds an index.
 image_size() {
-    skopeo inspect --tls-verify=false --raw "docker://$1" | python3 -c '
-import json, sys
-manifest = json.load(sys.stdin)
-layers = [part["size"] for part in manifest.get("layers", [])]
-print(f"{sum(layers) / 1e6:.1f} MB: " + " + ".join(f"{size / 1e3:.0f} kB" for size in layers) if layers else "several platforms")'
+    local digest
+    digest=$(raw "$1" | sed -n 's/.*"digest":"\(sha256:[0-9a-f]*\)".*/\1/p' | head -n 1)
+    raw "${1%:*}@$digest" | grep -o '"layers":.*' | grep -o '"size":[0-9]*' | cut -d: -f2 |
+        awk '{ all += $1; sizes = sizes (NR > 1 ? " + " : "") int($1 / 1000 + 0.5) " kB" } END { printf "%.1f MB: %s\n", all / 1e6, sizes }'
 }
 
 main() {
     "$HERE/setup.sh"
-    say "building the release binary"
-    (cd "$HERE/.." && cargo build --release --locked --quiet)
-    KMODFORGE=${CARGO_TARGET_DIR:-$HERE/../target}/release/kmodforge
-    KMODFORGE=$(realpath "$KMODFORGE")
+    [ -n "${KMODFORGE_BINARY:-}" ] || build_binary
+    KMODFORGE=$(realpath "${KMODFORGE_BINARY:-${CARGO_TARGET_DIR:-$HERE/../target}/release/kmodforge}")
 
     WORK=$(mktemp -d "${TMPDIR:-/tmp}/kmodforge.XXXXXX")
     trap clean_up EXIT

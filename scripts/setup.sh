@@ -104,19 +104,25 @@ module_version() { sed -n "s|^\t$1 \(v[^ ]*\).*|\1|p" "$HERE/tools/go.mod"; }
 build_tools() {
     local out buildkit buildx
     tools_current && return
+    mkdir -p "$TOOLS/bin"
+    exec 9>"$TOOLS/bin/.lock"
+    flock 9
+    tools_current && return
     find_go
     buildkit=$(module_version github.com/moby/buildkit)
     buildx=$(module_version github.com/docker/buildx)
     say "building buildkitd $buildkit and buildx $buildx, once, about 3 minutes"
-    mkdir -p "$TOOLS/bin"
     out=$(mktemp -d "$TOOLS/build.XXXXXX")
     (cd "$HERE/tools" && GOTOOLCHAIN=auto GOFLAGS='' CGO_ENABLED=0 go build -p 2 -trimpath -buildvcs=false -mod=readonly -o "$out/" \
         -ldflags "-s -w -X github.com/moby/buildkit/version.Version=$buildkit -X github.com/docker/buildx/version.Version=$buildx" \
-        github.com/moby/buildkit/cmd/buildkitd github.com/docker/buildx/cmd/buildx) ||
-        { rm -rf "$out"; die "buildkitd and buildx did not build"; }
+        github.com/moby/buildkit/cmd/buildkitd github.com/docker/buildx/cmd/buildx) >"$out/log" 2>&1 || {
+        grep -v '^go: downloading' "$out/log" | tail -20 >&2
+        rm -rf "$out"
+        die "buildkitd and buildx did not build"
+    }
     mv "$out/buildkitd" "$TOOLS/bin/buildkitd"
     mv "$out/buildx" "$TOOLS/bin/docker-buildx"
-    rmdir "$out"
+    rm -rf "$out"
     tools_key >"$TOOLS/bin/.key"
 }
 

@@ -105,6 +105,8 @@ pub struct SolveRequest {
 #[derive(Clone, Debug, PartialEq)]
 pub enum BuildEvent {
     /// A step began. Steps of the builder's own (`[internal] …`, `[auth] …`) are not reported.
+    ///
+    /// A step that is done may begin again, when the builder evaluates it once more; one that fails is never [`Self::StepDone`].
     StepStarted {
         /// Stable within the solve.
         step: String,

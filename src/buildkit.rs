@@ -63,6 +63,16 @@ impl BuildKit {
         self.facts.engine.is_some()
     }
 
+    /// Disconnects, and stops the daemon if it is a private one. Dropping does the same, but blocks the thread meanwhile.
+    pub async fn stop(self) {
+        let Self { channel, private, .. } = self;
+        drop(channel);
+        if let Some(daemon) = private {
+            // A panic in there is as good as a stop.
+            let _ = tokio::task::spawn_blocking(move || drop(daemon)).await;
+        }
+    }
+
     /// Whether it was started for this run, and ends with it.
     pub fn is_private(&self) -> bool {
         self.private.is_some()

@@ -52,6 +52,11 @@ impl Failure {
         Self { id: None, headline: headline.into(), snippet: None, facts: Vec::new(), help: Vec::new(), exit }
     }
 
+    /// Columns that labels and the space behind them take: those of `expected`, or of the longest label there is.
+    pub fn label_columns(&self) -> usize {
+        self.facts.iter().map(|(label, _)| label.chars().count() + 2).max().unwrap_or(0).max(10)
+    }
+
     /// Adds a labelled fact (`found`, `expected`, `log`…).
     #[must_use]
     pub fn fact(mut self, label: impl Into<String>, value: impl Into<String>) -> Self {
@@ -92,11 +97,12 @@ impl fmt::Display for Failure {
         }
         let help = self.help.iter().map(|help| ("help", help.as_str()));
         let facts = self.facts.iter().map(|(label, value)| (label.as_str(), value.as_str()));
+        let columns = self.label_columns();
         for (label, value) in facts.chain(help) {
             let mut lines = value.lines();
-            write!(f, "\n  {label:<9} {}", lines.next().unwrap_or_default())?;
+            write!(f, "\n  {label:<columns$}{}", lines.next().unwrap_or_default())?;
             for line in lines {
-                write!(f, "\n            {line}")?;
+                write!(f, "\n  {:columns$}{line}", "")?;
             }
         }
         Ok(())

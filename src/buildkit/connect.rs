@@ -321,3 +321,50 @@ impl From<ConnectError> for Failure {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::UnixListener;
+
+    use super::*;
+
+    /// Something that answers every request with the same bytes.
+    async fn against(answer: &'static [u8]) -> String {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("s.sock");
+        let listener = UnixListener::bind(&path).unwrap();
+        let server = tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let _ = stream.read(&mut [0; 4096]).await;
+                let _ = stream.write_all(answer).await;
+            }
+        });
+        let endpoint = Endpoint::Unix(path.clone());
+        let Err(error) = crate::buildkit::BuildKit::connect(&endpoint, crate::credentials::Credentials::default()).await else { panic!("it is no builder") };
+        server.abort();
+        Failure::from(error).to_string().replace(&path.display().to_string(), "/s.sock")
+    }
+
+    #[tokio::test]
+    async fn says_what_else_is_there() {
+        let refusal = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 48\r\n\r\nClient sent an HTTP request to an HTTPS server.\n";
+        assert_eq!(
+            against(refusal).await,
+            "error: no builder answers at `unix:///s.sock`\n  found     HTTP 400 Bad Request: Client sent an HTTP request to an HTTPS server."
+        );
+        assert!(against(b"220 mail.example ESMTP\r\n").await.starts_with("error: no builder answers at `unix:///s.sock`\n  found     "));
+    }
+
+    #[test]
+    fn helps_where_it_can() {
+        let unreachable = |endpoint: &str, message: &str, forbidden| {
+            let error = ConnectError::Unreachable { endpoint: endpoint.to_owned(), message: message.to_owned(), forbidden };
+            error.help().unwrap_or_default()
+        };
+        assert!(unreachable("unix:///s", "Permission denied (os error 13)", true).starts_with("run as a user who may use the socket"));
+        assert!(unreachable("tcp://h:1", "received fatal alert: CertificateRequired", false).starts_with("the daemon does not accept this certificate"));
+        assert!(unreachable("tcp://h:1", "connection closed", false).starts_with("if the daemon wants TLS"));
+        assert_eq!(unreachable("tcp://h:1", "Connection refused (os error 111)", false), "");
+    }
+}

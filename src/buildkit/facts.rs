@@ -84,12 +84,7 @@ impl Facts {
 
     /// The facts that matter outside.
     pub(super) fn info(&self, endpoint: &Endpoint) -> BuilderInfo {
-        BuilderInfo {
-            name: self.name(),
-            endpoint: endpoint.to_string(),
-            platforms: self.platforms.clone(),
-            max_parallel: self.old.then(|| env::processors().min(OLD_LIMIT)),
-        }
+        BuilderInfo { name: self.name(), endpoint: endpoint.to_string(), platforms: self.platforms.clone(), max_parallel: self.old.then_some(OLD_LIMIT) }
     }
 
     /// `Docker Engine 28.5.2, BuildKit 0.25.2`, or `buildkitd 0.32.2`.

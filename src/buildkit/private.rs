@@ -87,8 +87,7 @@ async fn start_one(program: &Program, options: &Options<'_>) -> Result<BuildKit,
     let folders = Folders::create(&options.cache_dir.join("builder"), program.name).map_err(|error| error.to_string())?;
     let arguments = (program.arguments)(&folders, options.insecure_registries).map_err(|error| error.to_string())?;
     let endpoint = Endpoint::Unix(folders.socket());
-    let log = folders.log();
-    let keeper = Keeper::start(command(launcher, &arguments, &log)?, &folders.state.join("pid")).map_err(|error| error.to_string())?;
+    let keeper = Keeper::start(command(launcher, &arguments, &folders)?, &folders.state.join("pid")).map_err(|error| error.to_string())?;
     let daemon = PrivateDaemon { keeper, folders };
     let mut builder = wait(&daemon, &endpoint, options).await?;
     builder.facts.host_network = program.host_network;
@@ -123,8 +122,9 @@ fn with_log(message: &str, log: &Path) -> String {
 
 /// `setpriv` ends the daemon should kmodforge be killed, and in the mount namespace of `unshare` its mounts end with it.
 /// Without these programs, the next run removes what is left.
-fn command(launcher: Vec<PathBuf>, arguments: &[String], log: &Path) -> Result<Command, String> {
-    let log = File::create(log).map_err(|error| format!("{}: {error}", log.display()))?;
+fn command(launcher: Vec<PathBuf>, arguments: &[String], folders: &Folders) -> Result<Command, String> {
+    let log = folders.log();
+    let log = File::create(&log).map_err(|error| format!("{}: {error}", log.display()))?;
     let errors = log.try_clone().map_err(|error| error.to_string())?;
     let mut words: Vec<OsString> = Vec::new();
     if let Some(setpriv) = env::program("setpriv") {
@@ -137,6 +137,8 @@ fn command(launcher: Vec<PathBuf>, arguments: &[String], log: &Path) -> Result<C
     let (program, first) = words.split_first().ok_or("no program")?;
     let mut command = Command::new(program);
     command.args(first).args(arguments).stdin(Stdio::null()).stdout(log).stderr(errors);
+    // A containerd that is slow to end leaves a report there.
+    command.env("TMPDIR", folders.runtime.path());
     Ok(command)
 }
 

@@ -110,7 +110,7 @@ struct Candidate {
 
 /// Connects to the builder of choice. With [`BuilderChoice::Auto`], starts a private one if none answers.
 ///
-/// A private daemon ends when the [`BuildKit`] is dropped, which may take some seconds.
+/// A private daemon ends with the [`BuildKit`]; see [`BuildKit::stop`].
 pub async fn connect(choice: &BuilderChoice, options: &Options<'_>) -> Result<Connected, SelectError> {
     let world = World { var: &env::var, docker_config: credentials::default_dir() };
     let candidates = world.candidates(choice)?;

@@ -74,7 +74,7 @@ pub async fn run(global: &GlobalArgs, args: &BuildArgs, ui: &Ui, cancel: Cancell
     } else {
         (Arc::new(NoBuilder::default()), String::new())
     };
-    let jobs = args.run.jobs.map_or_else(|| env::processors() * 2, usize::from);
+    let jobs = args.run.jobs.map_or_else(|| env::processors() * 2 + 2, usize::from);
     let jobs = builder.info().max_parallel.map_or(jobs, |most| jobs.min(most));
     let workshop = Workshop {
         builder: builder.clone(),

@@ -10,7 +10,7 @@ use crate::cli::{GlobalArgs, ProjectArgs, RegistryArgs};
 use crate::credentials::Credentials;
 use crate::env;
 use crate::error::{Exit, Failure};
-use crate::fetch::{FetchOptions, Fetcher};
+use crate::fetch::{FetchOptions, Fetcher, Timeouts};
 use crate::kernel_memory::KernelMemory;
 use crate::mirror::Mirrors;
 use crate::project::Project;
@@ -44,6 +44,9 @@ impl Session {
         let cache = global.cache_dir.clone().unwrap_or_else(env::cache_dir);
         let mut options = FetchOptions::new(project.as_ref().map(|project| project.content.mirrors.clone()).unwrap_or_default(), cache.clone());
         options.max_age = INDEX_FRESH;
+        if let Some(patience) = patience()? {
+            options.timeouts = Timeouts { connect: options.timeouts.connect.min(patience), read: patience };
+        }
         let fetcher = Arc::new(Fetcher::new(options)?);
         Ok(Self { catalog, project, fetcher, memory: KernelMemory::new(&cache), cache })
     }
@@ -106,6 +109,16 @@ pub fn load_catalog(global: &GlobalArgs, project: &ProjectArgs) -> Result<(Catal
 /// The architecture of this machine, where compilers run.
 pub fn host_arch() -> Arch {
     if cfg!(target_arch = "aarch64") { Arch::Arm64 } else { Arch::Amd64 }
+}
+
+/// How long servers of sources and packages may be silent: `KMODFORGE_TIMEOUT`, in seconds.
+fn patience() -> Result<Option<Duration>, Failure> {
+    let Some(text) = env::var("KMODFORGE_TIMEOUT") else { return Ok(None) };
+    let seconds = text.parse().ok().filter(|seconds| (1..=3600).contains(seconds));
+    let wrong = || {
+        Failure::new(Exit::Usage, format!("`KMODFORGE_TIMEOUT` is `{}`", text.escape_debug())).fact("expected", "seconds to wait for a server, from 1 to 3600")
+    };
+    seconds.map(|seconds| Some(Duration::from_secs(seconds))).ok_or_else(wrong)
 }
 
 /// Time of everything in images: `SOURCE_DATE_EPOCH`, else 0.

@@ -38,25 +38,27 @@ fn titled(title: &str, tone: Tone, failure: &Failure, paint: Paint) -> String {
             text.push_str(&snippet_line(line, paint));
         }
     }
+    let columns = failure.label_columns();
     for (label, value) in &failure.facts {
-        fact(&mut text, label, value, Tone::Quiet, paint);
+        fact(&mut text, (label, columns), value, Tone::Quiet, paint);
     }
     for help in &failure.help {
-        fact(&mut text, "help", help, Tone::Advice, paint);
+        fact(&mut text, ("help", columns), help, Tone::Advice, paint);
     }
     text
 }
 
 /// `label     value`, further lines below the value.
-fn fact(text: &mut String, label: &str, value: &str, tone: Tone, paint: Paint) {
+fn fact(text: &mut String, (label, columns): (&str, usize), value: &str, tone: Tone, paint: Paint) {
     let value = printable(value);
     let mut lines = value.lines();
     text.push_str("\n  ");
     text.push_str(&paint.tone(label, tone));
-    text.push_str(&" ".repeat(10_usize.saturating_sub(label.chars().count()).max(1)));
+    text.push_str(&" ".repeat(columns.saturating_sub(label.chars().count())));
     text.push_str(lines.next().unwrap_or_default());
     for line in lines {
-        text.push_str("\n            ");
+        text.push('\n');
+        text.push_str(&" ".repeat(columns + 2));
         text.push_str(line);
     }
 }

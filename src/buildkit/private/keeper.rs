@@ -14,8 +14,14 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 
-/// How long a daemon may take to end by itself.
-const ENDING: Duration = Duration::from_secs(10);
+/// How long a daemon may take to end by itself. A `buildkitd` waits for its clients to go, and one of them may be this blocked thread.
+const ENDING: Duration = Duration::from_secs(3);
+
+/// Both daemons give up waiting when they are asked for the third time.
+const LAST_REQUESTS: u32 = 2;
+
+/// How long a daemon may take after that.
+const GIVING_UP: Duration = Duration::from_secs(3);
 
 /// A running child.
 pub(super) struct Keeper {
@@ -75,17 +81,35 @@ fn watch(mut child: Child, stopped: &Receiver<()>, exit: &OnceLock<ExitStatus>) 
             return;
         }
     }
-    // It may be gone by now.
-    let _ = kill_process(Pid::from_child(&child), Signal::TERM);
+    terminate(&mut child);
+}
+
+fn terminate(child: &mut Child) {
+    let pid = Pid::from_child(child);
+    // Whatever is sent here, it may be gone by now.
+    let _ = kill_process(pid, Signal::TERM);
+    if ends_within(child, ENDING) {
+        return;
+    }
+    for _ in 0..LAST_REQUESTS {
+        let _ = kill_process(pid, Signal::TERM);
+        sleep(Duration::from_millis(20));
+    }
+    if !ends_within(child, GIVING_UP) {
+        let _ = child.kill();
+        let _ = child.wait();
+    }
+}
+
+fn ends_within(child: &mut Child, limit: Duration) -> bool {
     let asked = Instant::now();
     while matches!(child.try_wait(), Ok(None)) {
-        if asked.elapsed() > ENDING {
-            let _ = child.kill();
-            let _ = child.wait();
-            return;
+        if asked.elapsed() > limit {
+            return false;
         }
         sleep(Duration::from_millis(10));
     }
+    true
 }
 
 /// Ends a daemon that an earlier run had to leave behind: the process of that id, if `mark` is on its command line.
@@ -99,7 +123,7 @@ pub(super) fn end_orphan(pid_file: &Path, mark: &Path) {
         // It may be gone by now.
         let _ = kill_process(pid, Signal::TERM);
         let asked = Instant::now();
-        while test_kill_process(pid).is_ok() && asked.elapsed() < ENDING {
+        while test_kill_process(pid).is_ok() && asked.elapsed() < ENDING + GIVING_UP {
             sleep(Duration::from_millis(20));
         }
         let _ = kill_process(pid, Signal::KILL);

@@ -15,6 +15,10 @@ struct Run {
 
 /// Starts a private builder with nothing but these programs to choose from.
 fn start(dir: &Path, programs: &[&str], scenario: &str) -> Run {
+    start_with(dir, programs, scenario, &[])
+}
+
+fn start_with(dir: &Path, programs: &[&str], scenario: &str, variables: &[(&str, &str)]) -> Run {
     let bin = dir.join("bin");
     fs::create_dir_all(&bin).unwrap();
     for program in programs {
@@ -33,6 +37,7 @@ fn start(dir: &Path, programs: &[&str], scenario: &str) -> Run {
         .env("TMPDIR", &temporary)
         .env("KMODFORGE_TEST_CHILD", scenario)
         .env("KMODFORGE_TEST_REPORT", &report)
+        .envs(variables.iter().copied())
         .env("KMODFORGE_CACHE", dir.join("cache"))
         .stdout(Stdio::piped())
         .stderr(Stdio::inherit())
@@ -50,17 +55,26 @@ impl Run {
     }
 }
 
+fn command_lines(mark: &str) -> Vec<String> {
+    let lines = fs::read_dir("/proc").unwrap().filter_map(|entry| fs::read(entry.ok()?.path().join("cmdline")).ok());
+    lines.map(|line| String::from_utf8_lossy(&line).replace('\0', " ")).filter(|line| line.contains(mark)).collect()
+}
+
+/// Waits until a daemon of this run is there.
+fn await_process(dir: &Path, one: &str, other: &str) {
+    let begun = Instant::now();
+    while !command_lines(&dir.display().to_string()).iter().any(|line| line.contains(one) || line.contains(other)) {
+        assert!(begun.elapsed() < Duration::from_secs(10), "no daemon was started");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
 /// Neither processes nor mounts nor temporary files of a run.
 fn assert_gone(dir: &Path) {
     let mark = dir.display().to_string();
     let begun = Instant::now();
     loop {
-        let processes: Vec<_> = fs::read_dir("/proc")
-            .unwrap()
-            .filter_map(|entry| fs::read(entry.ok()?.path().join("cmdline")).ok())
-            .map(|line| String::from_utf8_lossy(&line).replace('\0', " "))
-            .filter(|line| line.contains(&mark))
-            .collect();
+        let processes = command_lines(&mark);
         if processes.is_empty() {
             break;
         }
@@ -84,19 +98,33 @@ async fn child() {
     let insecure = [setting("KMODFORGE_TEST_REGISTRY")];
     let cache_dir = env::cache_dir();
     let options = Options { cache_dir: &cache_dir, insecure_registries: &insecure, credentials: Credentials::default() };
-    let report = match connect(&BuilderChoice::Private, &options).await {
-        Ok(connected) => try_out(&connected.builder, &scenario).await,
+    let choice = env::var("KMODFORGE_TEST_CHOICE").map_or(BuilderChoice::Private, |text| text.parse().unwrap());
+    let report = match connect(&choice, &options).await {
+        Ok(connected) => {
+            let report = try_out(&connected.builder, &scenario).await;
+            connected.builder.stop().await;
+            report
+        }
         Err(error) => kmodforge::error::Failure::from(error).to_string(),
     };
     fs::write(setting("KMODFORGE_TEST_REPORT"), report).unwrap();
 }
 
 async fn try_out(builder: &BuildKit, scenario: &str) -> String {
-    assert!(builder.is_private());
-    let run = if scenario == "hang" { "sleep 300" } else { "ls /sys/class/net >/net" };
+    let run = match scenario {
+        "hang" => "sleep 300",
+        "large" => "ls /sys/class/net >/net && head -c 200M /dev/urandom >>/net",
+        _ => "ls /sys/class/net >/net",
+    };
     let solved = solve(builder, request(&format!("FROM {} AS run\nRUN {run}\nFROM scratch AS out\nCOPY --from=run /net /\n", base()))).await;
     solved.result.unwrap();
     let cached = solved.events.iter().any(|event| matches!(event, BuildEvent::StepDone { name, cached: true, .. } if name.contains("RUN")));
+    if scenario == "large" {
+        assert!(solved.bytes > 200 << 20);
+        let status = fs::read_to_string("/proc/self/status").unwrap();
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")).unwrap();
+        return peak.to_owned();
+    }
     let interfaces = String::from_utf8_lossy(&solved.files["net"]).lines().count();
     format!("{}\ncached {cached}\ninterfaces {interfaces}", builder.info().name)
 }
@@ -136,7 +164,8 @@ fn a_killed_run_takes_its_private_builder_along() {
     for programs in [&BUILDKITD[..], &DOCKERD] {
         let dir = tempfile::Builder::new().prefix("kmf-private-").tempdir().unwrap();
         let mut run = start(dir.path(), programs, "hang");
-        std::thread::sleep(Duration::from_secs(6));
+        await_process(dir.path(), "--data-root", "--root");
+        std::thread::sleep(Duration::from_secs(4));
         run.process.kill().unwrap();
         run.process.wait().unwrap();
         assert_gone(dir.path());
@@ -146,12 +175,7 @@ fn a_killed_run_takes_its_private_builder_along() {
 #[test]
 fn a_daemon_that_does_not_start_shows_its_log() {
     let dir = tempfile::Builder::new().prefix("kmf-private-").tempdir().unwrap();
-    let bin = dir.path().join("bin");
-    fs::create_dir_all(&bin).unwrap();
-    let script = bin.join("draft");
-    fs::write(&script, "#!/bin/sh\necho 'buildkitd: no space left' >&2\nexit 1\n").unwrap();
-    fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-    fs::rename(&script, bin.join("buildkitd")).unwrap();
+    write_program(dir.path(), "buildkitd", "echo 'buildkitd: no space left' >&2; exit 1");
     let output = start(dir.path(), &["runc"], "solve").output();
     assert_eq!(
         output[..5],
@@ -164,6 +188,40 @@ fn a_daemon_that_does_not_start_shows_its_log() {
         ]
     );
     assert_tidy(dir.path());
+}
+
+/// A program of the test's own in the folder that becomes `PATH`.
+fn write_program(dir: &Path, name: &str, script: &str) {
+    let bin = dir.join("bin");
+    fs::create_dir_all(&bin).unwrap();
+    let draft = bin.join("draft");
+    fs::write(&draft, format!("#!/bin/sh\n{script}\n")).unwrap();
+    fs::set_permissions(&draft, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    fs::rename(&draft, bin.join(name)).unwrap();
+}
+
+/// `ssh` is a script here: what matters is how it is called, and that bytes go both ways.
+#[test]
+fn an_engine_behind_ssh() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = "-o ConnectTimeout=10 -o BatchMode=yes -T -p 2222 --";
+    let remote = format!(
+        "[ \"$*\" = '{options} me@far docker system dial-stdio' ] || exit 9\nexec docker --host {} system dial-stdio",
+        setting("KMODFORGE_TEST_DOCKER")
+    );
+    write_program(dir.path(), "ssh", &remote);
+    let output = start_with(dir.path(), &["docker"], "solve", &[("KMODFORGE_TEST_CHOICE", "ssh://me@far:2222")]).output();
+    assert!(output[0].starts_with("Docker Engine "), "{output:?}");
+}
+
+#[test]
+fn a_large_result_is_not_held_in_memory() {
+    for builder in ["KMODFORGE_TEST_DOCKER", "KMODFORGE_TEST_BUILDKIT"] {
+        let dir = tempfile::tempdir().unwrap();
+        let output = start_with(dir.path(), &[], "large", &[("KMODFORGE_TEST_CHOICE", &setting(builder))]).output();
+        let peak: u64 = output[0].parse().unwrap();
+        assert!(peak < 100 << 10, "{builder}: {peak} kB");
+    }
 }
 
 /// Certificates for a daemon at 127.0.0.1 and for its client.
@@ -240,4 +298,36 @@ async fn tls_in_both_directions() {
         let Err(plain) = BuildKit::connect(&address.parse().unwrap(), Credentials::default()).await else { panic!("{program} takes plain text") };
         assert!(plain.help().is_some_and(|help| help.starts_with("if the daemon wants TLS")), "{program}: {plain}");
     }
+}
+
+#[tokio::test]
+async fn a_builder_killed_in_the_middle_is_lost() {
+    let dir = tempfile::Builder::new().prefix("kmf-lost-").tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name).display().to_string();
+    let registry = setting("KMODFORGE_TEST_REGISTRY");
+    fs::write(at("config"), format!("[worker.containerd]\n enabled = false\n[registry.\"{registry}\"]\n http = true\n")).unwrap();
+    let address = format!("unix://{}", at("b.sock"));
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "--propagation", "slave", "--", "buildkitd", "--config", &at("config"), "--root", &at("root"), "--addr", &address]);
+    command.args(["--otel-socket-path", &at("otel.sock")]).stderr(Stdio::null());
+    let mut daemon = Daemon(command.spawn().unwrap());
+    let builder = loop {
+        match BuildKit::connect(&address.parse().unwrap(), Credentials::default()).await {
+            Ok(builder) => break builder,
+            Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+        }
+    };
+    let dockerfile = format!("FROM {} AS out\nRUN echo begun; sleep 15\n", base());
+    let (sender, mut receiver) = mpsc::unbounded_channel();
+    let output = dir.path().join("out.tar");
+    let solving = builder.solve(request(&dockerfile), &output, sender, CancellationToken::new());
+    let killing = async {
+        while !matches!(receiver.recv().await, Some(BuildEvent::Log { line, .. }) if line == "begun") {}
+        daemon.0.kill().unwrap();
+        Instant::now()
+    };
+    let (result, killed) = tokio::join!(solving, killing);
+    assert!(matches!(result, Err(SolveError::Lost(_))), "{result:?}");
+    assert!(killed.elapsed() < Duration::from_secs(3), "{:?}", killed.elapsed());
+    assert!(!output.exists());
 }
