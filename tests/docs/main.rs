@@ -47,11 +47,13 @@ pages! {
     contributing: "CONTRIBUTING.md",
     air_gap: "docs/air-gap.md",
     checks: "docs/checks.md",
+    cli: "docs/cli.md",
     design: "docs/design.md",
     distro_profiles: "docs/distro-profiles.md",
     driver_profiles: "docs/driver-profiles.md",
     getting_started: "docs/getting-started.md",
     performance: "docs/performance.md",
+    progress_json: "docs/progress-json.md",
     project_file: "docs/project-file.md",
 }
 
