@@ -3,29 +3,29 @@
 use std::path::{Path, PathBuf};
 
 /// A page.
-pub struct Page {
+pub(crate) struct Page {
     /// Its path in the repository.
-    pub path: String,
+    pub(crate) path: String,
     /// Its fenced blocks.
-    pub blocks: Vec<Block>,
+    pub(crate) blocks: Vec<Block>,
     text: String,
 }
 
 /// A fenced block.
-pub struct Block {
+pub(crate) struct Block {
     /// Line of its fence, from 1.
-    pub line: usize,
+    pub(crate) line: usize,
     /// What stands behind the fence.
-    pub language: String,
+    pub(crate) language: String,
     /// What is in it.
-    pub text: String,
+    pub(crate) text: String,
     /// Whether a comment before it says why it is not run.
-    pub reason: bool,
+    pub(crate) reason: bool,
 }
 
 impl Block {
     /// Whether the block is run.
-    pub fn is_commands(&self) -> bool {
+    pub(crate) fn is_commands(&self) -> bool {
         ["sh", "console"].contains(&self.language.as_str())
     }
 }
@@ -35,7 +35,7 @@ fn root() -> &'static Path {
 }
 
 /// All pages of the repository.
-pub fn all() -> Vec<String> {
+pub(crate) fn all() -> Vec<String> {
     let mut pages = Vec::new();
     for folder in ["", "docs/"] {
         for entry in std::fs::read_dir(root().join(folder)).unwrap() {
@@ -51,7 +51,7 @@ pub fn all() -> Vec<String> {
 
 impl Page {
     /// Reads a page.
-    pub fn read(path: &str) -> Self {
+    pub(crate) fn read(path: &str) -> Self {
         let text = std::fs::read_to_string(root().join(path)).unwrap();
         let mut blocks: Vec<Block> = Vec::new();
         let (mut open, mut before) = (false, "");
@@ -76,7 +76,7 @@ impl Page {
     }
 
     /// Files that the page links to, with the line.
-    pub fn links(&self) -> Vec<(usize, PathBuf)> {
+    pub(crate) fn links(&self) -> Vec<(usize, PathBuf)> {
         let folder = root().join(&self.path).parent().unwrap().to_owned();
         let mut links = Vec::new();
         for (number, line) in self.text.lines().enumerate() {

@@ -18,7 +18,7 @@ const REGISTRY: &str = "registry.example";
 const MARK: &str = "@@@ line ";
 
 /// Somebody with `kmodforge` on the PATH, a Docker Engine, a registry, and a machine that runs a Debian kernel.
-pub struct Reader {
+pub(crate) struct Reader {
     home: TempDir,
     registry: String,
 }
@@ -35,7 +35,7 @@ fn write_program(path: &Path, text: &str) {
 
 impl Reader {
     /// Prepares the folder. What is pushed goes to a part of the registry that nobody else uses.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let home = tempfile::Builder::new().prefix("kmodforge-docs.").rand_bytes(12).tempdir().unwrap();
         let bin = home.path().join("bin");
         fs::create_dir_all(home.path().join("work")).unwrap();
@@ -69,7 +69,7 @@ impl Reader {
     }
 
     /// Runs the blocks of a page, and compares what it shows with what comes out.
-    pub fn follow(&self, page: &Page) {
+    pub(crate) fn follow(&self, page: &Page) {
         let mut script = "set -euo pipefail\n".to_owned();
         let mut shown = Vec::new();
         for block in page.blocks.iter().filter(|block| block.is_commands()) {
