@@ -35,7 +35,7 @@ pub async fn write(outputs: &[Output], plan: &Plan, finished: &[Finished], build
             }
             Output::Docker => load(&images, builder).await?,
         }
-        ui.note(&format!("{} images written to {}", images.len(), super::build::output_name(output)));
+        ui.note(&format!("{} images written to {}", images.len(), name_of(output)));
     }
     Ok(())
 }
@@ -51,4 +51,13 @@ async fn load(images: &[(&Reference, &Image)], builder: &dyn Builder) -> Result<
         engine::load(std::path::Path::new(socket), name, image).await?;
     }
     Ok(())
+}
+
+/// The output as it is written on the command line.
+fn name_of(output: &Output) -> String {
+    match output {
+        Output::OciDir(folder) => format!("oci:{}", folder.display()),
+        Output::OciArchive(file) => format!("oci-archive:{}", file.display()),
+        Output::Docker => "docker".into(),
+    }
 }

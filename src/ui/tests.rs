@@ -67,7 +67,9 @@ fn wrapped_live_lines_are_erased_when_the_window_got_narrower() {
 
 #[test]
 fn plain_lines_can_be_searched() {
-    for (name, color, verbose) in [("plain.txt", ColorChoice::Auto, 0), ("plain-verbose.txt", ColorChoice::Auto, 1), ("plain-color.txt", ColorChoice::Always, 0)] {
+    for (name, color, verbose) in
+        [("plain.txt", ColorChoice::Auto, 0), ("plain-verbose.txt", ColorChoice::Auto, 1), ("plain-color.txt", ColorChoice::Always, 0)]
+    {
         let (ui, out, err) = ui(UiOptions { color, verbose, ..UiOptions::default() }, None);
         replay(&ui, &run(), at(60_000), true);
         assert!(!err.text().contains('\r'));
