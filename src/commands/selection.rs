@@ -23,6 +23,7 @@ use crate::project::{DriverSelector, MatrixRow};
 use crate::reference::{Digest, Reference};
 use crate::registry::{Published, Registry};
 use crate::render;
+use crate::ui::Ui;
 
 /// How many questions a registry is asked at once.
 const QUESTIONS: usize = 32;
@@ -328,6 +329,13 @@ fn fallback_repositories(release: &Release, wanted: &[Fallback]) -> Result<Vec<R
         }
     }
     Ok(repositories)
+}
+
+/// Says what was left out, and why.
+pub fn tell_skipped(plan: &Plan, ui: &Ui) {
+    for skipped in &plan.skipped {
+        ui.note(&format!("{}: {}", skipped.target, skipped.reason));
+    }
 }
 
 /// Digests of the base images of a plan, where a registry tells.
