@@ -35,12 +35,19 @@ pub async fn run(global: &GlobalArgs, args: &BuildArgs, ui: &Ui, cancel: Cancell
     let epoch = source_date_epoch()?;
     refuse_nowhere(&session, args)?;
 
-    let mut plan = selection::plan(&session, &args.select, &super::plan::arguments(compression_name(args.result.compression), epoch)).await?;
     let registry = Arc::new(session.registry(&args.registry)?);
-    let bases = selection::base_digests(&session, &registry, &plan).await;
-    if args.result.push {
-        selection::settle(&mut plan, &registry, &bases, args.result.force).await?;
-    }
+    let decide = async {
+        let mut plan = selection::plan(&session, &args.select, &super::plan::arguments(compression_name(args.result.compression), epoch)).await?;
+        let bases = selection::base_digests(&session, &registry, &plan).await;
+        if args.result.push {
+            selection::settle(&mut plan, &registry, &bases, args.result.force).await?;
+        }
+        Ok::<_, Failure>((plan, bases))
+    };
+    let (plan, bases) = tokio::select! {
+        decided = decide => decided?,
+        () = cancel.cancelled() => return Err(interrupted()),
+    };
     for skipped in &plan.skipped {
         ui.note(&format!("{}: {}", skipped.target, skipped.reason));
     }
