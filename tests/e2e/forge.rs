@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use kmodforge::record::{Record, TargetRecord};
 use tempfile::TempDir;
 
-use crate::stack::{kept, mirrors, registry, run, scratch, setting};
+use crate::stack::{kept, mirrors, registry, scratch, setting};
 
 /// A working directory with a project file.
 pub(crate) struct Forge {
@@ -179,9 +179,4 @@ pub(crate) fn newest_sid() -> &'static str {
 /// Name and kernel of an image that some test has pushed, without its tag's help.
 pub(crate) fn image(repository: &str, driver: &str, version: &str, kernel: &str) -> String {
     format!("{}/{repository}/{driver}:{version}-{}", registry(), kernel.replace('+', "_"))
-}
-
-/// The hash of a file, by an independent program.
-pub(crate) fn sha256(file: &Path) -> String {
-    run(Command::new("sha256sum").arg(file)).split_whitespace().next().unwrap().to_owned()
 }
