@@ -443,9 +443,10 @@ fn no_kernel(selector: &KernelSelector, group: &Group, asked: &[&PublishedReleas
         selector: selector.to_string(),
         distros: group.distros.iter().map(|(profile, _)| profile.id.as_str()).collect::<Vec<_>>().join(", "),
         looked_in: format!(
-            "{}: {kernels} {} kernels",
+            "{}: {kernels} {} {}",
             places.into_iter().collect::<Vec<_>>().join(", "),
-            group.arches.iter().map(|arch| arch.oci()).collect::<Vec<_>>().join(" and ")
+            group.arches.iter().map(|arch| arch.oci()).collect::<Vec<_>>().join(" and "),
+            if kernels == 1 { "kernel" } else { "kernels" }
         ),
         nearest: nearest(releases, &selector.to_string(), 3),
         list_command: format!("kmodforge kernels list{}", group.distros.first().map(|(profile, _)| format!(" --distro {}", profile.id)).unwrap_or_default()),
@@ -458,6 +459,21 @@ fn no_kernel(selector: &KernelSelector, group: &Group, asked: &[&PublishedReleas
             .collect::<BTreeSet<_>>()
             .into_iter()
             .collect(),
+    }
+}
+
+/// What should have been possible and is not; of everything else, the reason.
+impl TryFrom<&Skipped> for Failure {
+    type Error = String;
+
+    fn try_from(skipped: &Skipped) -> Result<Self, String> {
+        match &skipped.reason {
+            Reason::NoCompiler { package, place } => Ok(Self::new(Exit::Failed, format!("{} cannot be built: its kernel's compiler is missing", skipped.target))
+                .fact("expected", format!("package `{package}`"))
+                .fact("looked in", place)
+                .help("add a repository that has it to the distro profile (--profiles DIR), or leave this kernel out")),
+            reason => Err(reason.to_string()),
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! `kmodforge build`: the table of contents of the program.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -12,13 +13,15 @@ use crate::builder::{Builder, Secret, SolveOptions};
 use crate::buildkit::{self, BuilderChoice};
 use crate::cli::{BuildArgs, Compression, GlobalArgs, Output, SecretArg, SecretSource};
 use crate::env;
-use crate::error::{Exit, Failure};
+use crate::error::{Exit, Failure, io_words};
 use crate::image::cache::LayerCache;
 use crate::image::layer;
 use crate::pipeline::event::Event;
 use crate::pipeline::{self, Finished, Options, Workshop};
 use crate::plan::{Plan, State};
 use crate::record::{Outcome, Record, SCHEMA, TargetRecord};
+use crate::reference::Digest;
+use crate::registry::Registry;
 use crate::ui::Ui;
 
 /// Secrets that rendered Dockerfiles use.
@@ -35,14 +38,17 @@ pub async fn run(global: &GlobalArgs, args: &BuildArgs, ui: &Ui, cancel: Cancell
     let epoch = source_date_epoch()?;
     refuse_nowhere(&session, args)?;
 
-    let mut plan = selection::plan(&session, &args.select, &super::plan::arguments(compression_name(args.result.compression), epoch)).await?;
     let registry = Arc::new(session.registry(&args.registry)?);
-    let bases = selection::base_digests(&session, &registry, &plan).await;
-    if args.result.push {
-        selection::settle(&mut plan, &registry, &bases, args.result.force).await?;
-    }
+    let planning = make_plan(&session, args, &registry, epoch);
+    let (plan, bases) = tokio::select! {
+        planned = planning => planned?,
+        () = cancel.cancelled() => return Err(interrupted()),
+    };
     for skipped in &plan.skipped {
-        ui.note(&format!("{}: {}", skipped.target, skipped.reason));
+        match Failure::try_from(skipped) {
+            Ok(failure) => ui.failure(&failure),
+            Err(reason) => ui.note(&format!("{}: {reason}", skipped.target)),
+        }
     }
 
     let work = tempfile::Builder::new().prefix("kmodforge-").tempdir().map_err(|error| no_room(&error))?;
@@ -69,6 +75,7 @@ pub async fn run(global: &GlobalArgs, args: &BuildArgs, ui: &Ui, cancel: Cancell
     let to_build = plan.targets.iter().any(|target| matches!(target.state, State::Build(_)));
     let (builder, builder_name): (Arc<dyn Builder>, String) = if to_build {
         let connected = connect(args, &session, ui, &cancel).await?;
+        outputs::check(&args.result.outputs, connected.as_ref())?;
         let name = connected.info().name.clone();
         (connected, name)
     } else {
@@ -94,7 +101,10 @@ pub async fn run(global: &GlobalArgs, args: &BuildArgs, ui: &Ui, cancel: Cancell
 
     let mut outcome = exit_code(&plan, &finished, cancel.is_cancelled());
     if !cancel.is_cancelled() {
-        outputs::write(&args.result.outputs, &plan, &finished, builder.as_ref(), ui).await?;
+        for failure in outputs::write(&args.result.outputs, &plan, &finished, builder.as_ref(), ui).await {
+            ui.failure(&failure);
+            outcome = outcome.max(failure.exit);
+        }
     }
     let mut record = record.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
     record.seconds = env::now().saturating_sub(started).as_secs_f64();
@@ -109,6 +119,17 @@ pub async fn run(global: &GlobalArgs, args: &BuildArgs, ui: &Ui, cancel: Cancell
     }
     ui.summary(&record, &args.result.record);
     Ok(outcome)
+}
+
+/// What is to be done, and the digests of base images.
+async fn make_plan(session: &Session, args: &BuildArgs, registry: &Registry, epoch: u64) -> Result<(Plan, HashMap<String, Digest>), Failure> {
+    let arguments = super::plan::arguments(compression_name(args.result.compression), epoch);
+    let mut plan = selection::plan(session, &args.select, &arguments).await?;
+    let bases = selection::base_digests(session, registry, &plan).await;
+    if args.result.push {
+        selection::settle(&mut plan, registry, &bases, args.result.force).await?;
+    }
+    Ok((plan, bases))
 }
 
 /// Runs the pipeline; the record on disk grows with every finished target, so that a later failure loses nothing.
@@ -154,7 +175,8 @@ fn write_record(file: &Path, record: &Record) -> Result<(), Failure> {
         Ok(())
     };
     write().map_err(|error| {
-        Failure::new(Exit::Failed, format!("the record `{}` cannot be written: {error}", file.display())).help("choose another place: --record FILE")
+        Failure::new(Exit::Failed, format!("the record `{}` cannot be written: {}", file.display(), io_words(&error)))
+            .help("choose another place: --record FILE; what was pushed stays pushed")
     })
 }
 
@@ -183,7 +205,8 @@ fn interrupted() -> Failure {
 }
 
 fn no_room(error: &std::io::Error) -> Failure {
-    Failure::new(Exit::Failed, format!("no temporary folder can be made: {error}")).help("set TMPDIR to a folder that can be written and has room")
+    Failure::new(Exit::Failed, format!("no temporary folder can be made in `{}`: {}", env::temp_dir().display(), io_words(error)))
+        .help("set TMPDIR to a folder that can be written and has room")
 }
 
 /// An image that goes nowhere is refused before it is built.
