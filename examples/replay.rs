@@ -36,22 +36,14 @@ async fn main() {
         records.extend(worker.await);
     }
     handle.finish().await;
-    let record =
-        Record { schema: SCHEMA, tool: "kmodforge 0.1.0".into(), started: 0, seconds: 12.0, builder: "Docker Engine 28.5.2".into(), targets: records };
+    let record = Record { schema: SCHEMA, tool: "kmodforge 0.1.0".into(), started: 0, seconds: 12.0, builder: "Docker Engine 28.5.2".into(), targets: records };
     ui.summary(&record, "kmodforge-record.json".as_ref());
 }
 
 fn label(target: usize) -> TargetLabel {
     let (driver, version) = if target % 4 == 3 { ("zfs", "2.2.4") } else { ("v4l2loopback", "0.15.3") };
     let kernel = if target % 4 == 2 { format!("6.12.{}+deb12-cloud-amd64", 107 + target) } else { format!("6.1.0-{}-amd64", 56 + target) };
-    TargetLabel {
-        driver: driver.into(),
-        version: version.into(),
-        distro: "debian".into(),
-        distro_release: "bookworm".into(),
-        kernel,
-        arch: "amd64".into(),
-    }
+    TargetLabel { driver: driver.into(), version: version.into(), distro: "debian".into(), distro_release: "bookworm".into(), kernel, arch: "amd64".into() }
 }
 
 /// The story of one target: zfs does not compile.
@@ -82,7 +74,10 @@ async fn work(target: usize, label: TargetLabel, events: UnboundedSender<Event>)
         failure = Some(Box::new(
             Failure::new(Exit::Failed, format!("{label} did not compile"))
                 .fact("step", "[build 4/7] RUN ./configure --with-linux=…")
-                .fact("log", ".kmodforge/logs/zfs-2.2.4-6.12.107_deb12-amd64.log (1204 lines)\nconfigure: error:\n    *** The maximum supported kernel version is 6.9.")
+                .fact(
+                    "log",
+                    ".kmodforge/logs/zfs-2.2.4-6.12.107_deb12-amd64.log (1204 lines)\nconfigure: error:\n    *** The maximum supported kernel version is 6.9.",
+                )
                 .help("zfs 2.3.4 supports this kernel: --driver zfs@2.3.4"),
         ));
     } else {

@@ -468,10 +468,12 @@ impl TryFrom<&Skipped> for Failure {
 
     fn try_from(skipped: &Skipped) -> Result<Self, String> {
         match &skipped.reason {
-            Reason::NoCompiler { package, place } => Ok(Self::new(Exit::Failed, format!("{} cannot be built: its kernel's compiler is missing", skipped.target))
-                .fact("expected", format!("package `{package}`"))
-                .fact("looked in", place)
-                .help("add a repository that has it to the distro profile (--profiles DIR), or leave this kernel out")),
+            Reason::NoCompiler { package, place } => {
+                Ok(Self::new(Exit::Failed, format!("{} cannot be built: its kernel's compiler is missing", skipped.target))
+                    .fact("expected", format!("package `{package}`"))
+                    .fact("looked in", place)
+                    .help("add a repository that has it to the distro profile (--profiles DIR), or leave this kernel out"))
+            }
             reason => Err(reason.to_string()),
         }
     }

@@ -245,7 +245,11 @@ impl From<SelectError> for Failure {
                 .help("see `docker context ls`, or name the builder with `--builder`"),
             SelectError::Connect { origin, error } => {
                 let failure = Self::from(error).fact("asked by", origin);
-                if failure.help.is_empty() { failure.help("start it, or name another one with `--builder`; `kmodforge doctor` shows what there is") } else { failure }
+                if failure.help.is_empty() {
+                    failure.help("start it, or name another one with `--builder`; `kmodforge doctor` shows what there is")
+                } else {
+                    failure
+                }
             }
             SelectError::NotAnEngine { endpoint, name } => Self::new(Exit::Failed, format!("`{endpoint}` is no Docker Engine"))
                 .fact("found", name)

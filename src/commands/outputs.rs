@@ -34,7 +34,10 @@ pub async fn write(outputs: &[Output], plan: &Plan, finished: &[Finished], build
         let count = if images.len() == 1 { "1 image".to_owned() } else { format!("{} images", images.len()) };
         match write_one(output, &images, builder).await {
             Ok(()) => ui.note(&format!("{count} written to {name}")),
-            Err(failure) => failures.push(failure.fact("output", name)),
+            Err(failure) => {
+                let failure = failure.fact("output", name);
+                failures.push(if failure.help.is_empty() { failure.help("choose another place, and run again") } else { failure });
+            }
         }
     }
     failures

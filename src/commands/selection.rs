@@ -99,7 +99,9 @@ fn nothing_selected(select: &SelectArgs, project: bool) -> Failure {
 }
 
 fn kernel_selectors(select: &SelectArgs) -> Result<Vec<KernelSelector>, Failure> {
-    let usage = |error: &dyn std::fmt::Display| Failure::new(Exit::Usage, error.to_string()).help("expected a release (`uname -r`), a pattern such as `6.1.*-amd64`, `/regex/`, `latest` or `latest:N`");
+    let usage = |error: &dyn std::fmt::Display| {
+        Failure::new(Exit::Usage, error.to_string()).help("expected a release (`uname -r`), a pattern such as `6.1.*-amd64`, `/regex/`, `latest` or `latest:N`")
+    };
     let mut selectors = select.kernels.iter().map(|text| text.parse().map_err(|error| usage(&error))).collect::<Result<Vec<KernelSelector>, _>>()?;
     if let Some(file) = &select.kernels_from {
         let (name, text) = if file.as_os_str() == "-" {

@@ -179,7 +179,7 @@ impl World {
             (r"sha256:[0-9a-f]{64}", "sha256:DIGEST"),
             (r"DIR/tmp/kmodforge-[A-Za-z0-9]+", "DIR/tmp/kmodforge-RUN"),
             (r"(DIR/cache/\w+/)\.part-[A-Za-z0-9]+", "${1}PART"),
-            (r"DIR/work/\./\.tmp[A-Za-z0-9]+", "DIR/work/TEMPORARY"),
+            (r"\.layer-[A-Za-z0-9]+", ".layer-PART"),
         ] {
             text = Regex::new(pattern).unwrap().replace_all(&text, name).into_owned();
         }
