@@ -28,7 +28,7 @@ pub async fn run(global: &GlobalArgs, args: &DoctorArgs, ui: &Ui) -> Result<Exit
         TextFormat::Json => {
             let value: Vec<_> =
                 lines.iter().map(|line| json!({ "name": line.name, "state": line.state.name(), "text": line.text, "remedy": line.remedy })).collect();
-            ui.data(&format!("{}\n", serde_json::to_string_pretty(&value).unwrap_or_default()));
+            ui.json_data(&value);
         }
     }
     Ok(if lines.iter().any(|line| line.state == DoctorState::Failed) { Exit::Failed } else { Exit::Done })

@@ -29,9 +29,9 @@ pub async fn run(global: &GlobalArgs, args: &PlanArgs, ui: &Ui) -> Result<Exit, 
     }
     match args.format {
         PlanFormat::Table => print_table(&plan, ui),
-        PlanFormat::Json => ui.data(&format!("{}\n", pretty(&serde_json::to_value(PlanView::from(&plan)).unwrap_or_default()))),
+        PlanFormat::Json => ui.json_data(&PlanView::from(&plan)),
         PlanFormat::Github => ui.data(&format!("{}\n", github(&plan))),
-        PlanFormat::Gitlab => ui.data(&format!("{}\n", pretty(&gitlab(&plan)))),
+        PlanFormat::Gitlab => ui.json_data(&gitlab(&plan)),
     }
     plan.skipped.iter().filter_map(|skipped| Failure::try_from(skipped).ok()).for_each(|failure| ui.failure(&failure));
     Ok(exit_code(&plan))
@@ -80,10 +80,6 @@ fn row(label: &crate::record::TargetLabel, state: &str, why: String) -> PlanRow 
         state: state.to_owned(),
         why,
     }
-}
-
-fn pretty(value: &Value) -> String {
-    serde_json::to_string_pretty(value).unwrap_or_default()
 }
 
 /// The targets to build, shared out to as many jobs as are allowed: each job's name and its options for `kmodforge build`.

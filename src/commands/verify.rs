@@ -60,7 +60,7 @@ pub async fn run(global: &GlobalArgs, args: &VerifyArgs, ui: &Ui, cancel: Cancel
         }));
     }
     if args.format == TextFormat::Json {
-        ui.data(&format!("{}\n", serde_json::to_string_pretty(&reports).unwrap_or_default()));
+        ui.json_data(&reports);
     }
     Ok(worst)
 }

@@ -120,8 +120,19 @@ impl Table {
                 Squeeze::Drop(column) => widths[column] = None,
             }
         }
+        self.give_back(&mut widths, columns, &widest);
         hoisted.sort_unstable();
         (widths, hoisted.into_iter().map(|(_, value)| value).filter(|value| !value.is_empty()).collect())
+    }
+
+    /// Later steps may have made more room than was missing: columns that were shortened before get it back.
+    fn give_back(&self, widths: &mut [Option<usize>], columns: Option<usize>, widest: &dyn Fn(usize) -> Option<usize>) {
+        for step in &self.steps {
+            let room = columns.map_or(0, |columns| columns.saturating_sub(total(widths)));
+            if let Squeeze::Shorten(column, _) = *step {
+                widths[column] = widths[column].map(|width| (width + room).min(widest(column).unwrap_or(width)));
+            }
+        }
     }
 
     fn same_everywhere(&self, column: usize) -> Option<&str> {
