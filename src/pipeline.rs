@@ -4,6 +4,7 @@ pub mod event;
 mod failure;
 mod inspect;
 mod log;
+mod sources;
 mod target;
 
 use std::collections::HashMap;
@@ -19,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use failure::{TargetError, explain_solve};
 pub use inspect::{Inspection, expectations, inspect, kernel_facts};
-pub use target::source_spec;
+pub use sources::{firmware, sources};
 
 use self::event::Event;
 use crate::builder::{Builder, SolveOptions, SolveRequest};

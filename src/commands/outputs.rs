@@ -36,7 +36,7 @@ pub async fn write(outputs: &[Output], plan: &Plan, finished: &[Finished], build
             Output::Docker => load(&images, builder).await?,
         }
         let count = if images.len() == 1 { "1 image".to_owned() } else { format!("{} images", images.len()) };
-        ui.note(&format!("{count} written to {}", super::build::output_name(output)));
+        ui.note(&format!("{count} written to {}", name_of(output)));
     }
     Ok(())
 }
@@ -52,4 +52,13 @@ async fn load(images: &[(&Reference, &Image)], builder: &dyn Builder) -> Result<
         engine::load(std::path::Path::new(socket), name, image).await?;
     }
     Ok(())
+}
+
+/// The output as it is written on the command line.
+fn name_of(output: &Output) -> String {
+    match output {
+        Output::OciDir(folder) => format!("oci:{}", folder.display()),
+        Output::OciArchive(file) => format!("oci-archive:{}", file.display()),
+        Output::Docker => "docker".into(),
+    }
 }

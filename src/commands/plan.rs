@@ -6,6 +6,7 @@ use super::selection;
 use super::session::{Session, source_date_epoch};
 use crate::cli::{GlobalArgs, PlanArgs, PlanFormat};
 use crate::error::{Exit, Failure};
+use crate::image::layer::Compression;
 use crate::plan::{Plan, PlanView, State, Target};
 use crate::ui::{PlanCounts, PlanRow, Ui};
 
@@ -21,7 +22,7 @@ const GITLAB_JOBS: usize = 500;
 /// When there is none, or a kernel's compiler is missing.
 pub async fn run(global: &GlobalArgs, args: &PlanArgs, ui: &Ui) -> Result<Exit, Failure> {
     let session = Session::open(global, &args.select.project)?;
-    let mut plan = selection::plan(&session, &args.select, &arguments("zstd", source_date_epoch()?)).await?;
+    let mut plan = selection::plan(&session, &args.select, &arguments(Compression::default(), source_date_epoch()?)).await?;
     if !args.no_registry && selection::has_repository(&session, &args.select) {
         let registry = session.registry(&args.registry)?;
         let bases = selection::base_digests(&session, &registry, &plan).await;
@@ -37,7 +38,11 @@ pub async fn run(global: &GlobalArgs, args: &PlanArgs, ui: &Ui) -> Result<Exit, 
 }
 
 /// The choices that end up in an image, as the input digest takes them.
-pub fn arguments(compression: &str, epoch: u64) -> String {
+pub fn arguments(compression: Compression, epoch: u64) -> String {
+    let compression = match compression {
+        Compression::Zstd => "zstd",
+        Compression::Gzip => "gzip",
+    };
     format!("compression={compression} epoch={epoch}")
 }
 

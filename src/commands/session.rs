@@ -133,3 +133,13 @@ pub fn source_date_epoch() -> Result<u64, Failure> {
         })
     })
 }
+
+/// A folder that is removed with everything in it when the run ends.
+///
+/// # Errors
+/// When it cannot be made.
+pub fn temporary_folder() -> Result<tempfile::TempDir, Failure> {
+    tempfile::Builder::new().prefix("kmodforge-").tempdir().map_err(|error| {
+        Failure::new(Exit::Failed, format!("no temporary folder can be made: {error}")).help("set TMPDIR to a folder that can be written and has room")
+    })
+}

@@ -15,8 +15,11 @@ async fn no_builder_anywhere() {
     let mut world = World::new().await;
     world.builder = None;
     let arguments = world.build_arguments(ALL, &[]);
-    let ran = world.run_mounted("mount -t tmpfs none /run; [ ! -d /var/run ] || [ -L /var/run ] || mount -t tmpfs none /var/run; export PATH=/nowhere", &arguments);
-    assert_data_eq!(ran.await.errors(), str![[r#"
+    let ran =
+        world.run_mounted("mount -t tmpfs none /run; [ ! -d /var/run ] || [ -L /var/run ] || mount -t tmpfs none /var/run; export PATH=/nowhere", &arguments);
+    assert_data_eq!(
+        ran.await.errors(),
+        str![[r#"
 error: no builder answers
   tried     unix:///var/run/docker.sock: No such file or directory (os error 2)
             unix:///run/buildkit/buildkitd.sock: No such file or directory (os error 2)
@@ -26,35 +29,45 @@ error: no builder answers
   help      with `buildkitd` and `runc`, or `dockerd`, on PATH, kmodforge run as root starts one by itself
 exit 1
 
-"#]]);
+"#]]
+    );
     assert!(world.tags().is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_builder_that_was_asked_for_is_not_there() {
     let world = World::new().await;
-    assert_data_eq!(world.build(ALL, &["--builder", "unix:///nowhere/b.sock"]).await.errors(), str![[r#"
+    assert_data_eq!(
+        world.build(ALL, &["--builder", "unix:///nowhere/b.sock"]).await.errors(),
+        str![[r#"
 error: no builder answers at `unix:///nowhere/b.sock`
   found     No such file or directory (os error 2)
   asked by  --builder
 exit 1
 
-"#]]);
-    assert_data_eq!(world.build(ALL, &["--builder", "nowhere"]).await.errors(), str![[r#"
+"#]]
+    );
+    assert_data_eq!(
+        world.build(ALL, &["--builder", "nowhere"]).await.errors(),
+        str![[r#"
 error: `nowhere` is no builder; expected `auto`, `docker`, `docker:SOCKET`, `unix://PATH`, `tcp://HOST:PORT` or `ssh://HOST`
 exit 2
 
-"#]]);
+"#]]
+    );
     let mut command = world.command(&world.with_profiles(&world.build_arguments(ALL, &[])));
     let child = command.env("KMODFORGE_BUILDER", "tcp://").spawn().unwrap();
-    assert_data_eq!(world.finish(child).await.errors(), str![[r#"
+    assert_data_eq!(
+        world.finish(child).await.errors(),
+        str![[r#"
 error: `tcp://` is not a builder's address
   found     the port is missing
   set by    KMODFORGE_BUILDER
   help      addresses look like `unix:///run/buildkit/buildkitd.sock`, `tcp://host:1234?cacert=ca.pem&cert=cert.pem&key=key.pem`, `ssh://user@host`
 exit 2
 
-"#]]);
+"#]]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -68,7 +81,9 @@ async fn the_builder_dies_in_the_middle() {
     let builder = world.builder.take();
     drop(builder);
     let ran = world.finish(child).await;
-    assert_data_eq!(ran.errors(), str![[r#"
+    assert_data_eq!(
+        ran.errors(),
+        str![[r#"
 error: the connection to the builder was lost: transport error: connection error: stream closed because of a broken pipe
   target    kmf 1.0 for 6.1.0-56-amd64 (debian bookworm, amd64)
   log       .kmodforge/logs/kmf-1.0-6.1.0-56-amd64-amd64.log (2 lines)
@@ -79,7 +94,8 @@ error: the connection to the builder was lost: transport error: No such file or 
   help      see whether the builder still runs (kmodforge doctor), then run the same command again: finished targets are skipped
 exit 1
 
-"#]]);
+"#]]
+    );
     assert!(world.tags().is_empty() && world.files("tmp").is_empty());
     assert!(world.record().targets.iter().all(|target| target.outcome == Outcome::Failed));
 
@@ -92,10 +108,13 @@ exit 1
 #[tokio::test(flavor = "multi_thread")]
 async fn one_of_many_does_not_compile() {
     let world = World::new().await;
-    let lines = vec!["  CC [M]  /src/kmf_core.o", "/src/kmf_core.c:7:9: error: too few arguments to function `v4l2_fh_add`", "make[1]: *** [Makefile:1] Error 1"];
+    let lines =
+        vec!["  CC [M]  /src/kmf_core.o", "/src/kmf_core.c:7:9: error: too few arguments to function `v4l2_fh_add`", "make[1]: *** [Makefile:1] Error 1"];
     world.bench.set("6.1.0-55", "artifacts", Act::Fail("[build 3/4] RUN --mount=type=bind,from=headers make -C /usr/src modules", lines, 2));
     let ran = world.build(ALL, &["--jobs", "1"]).await.ended(1);
-    assert_data_eq!(ran.errors(), str![[r#"
+    assert_data_eq!(
+        ran.errors(),
+        str![[r#"
 error: kmf 1.0 for 6.1.0-55-amd64 (debian bookworm, amd64) did not compile
   step      [build 3/4] RUN make -C /usr/src modules
   log       .kmodforge/logs/kmf-1.0-6.1.0-55-amd64-amd64.log (6 lines)
@@ -103,7 +122,8 @@ error: kmf 1.0 for 6.1.0-55-amd64 (debian bookworm, amd64) did not compile
             make[1]: *** [Makefile:1] Error 1
 exit 1
 
-"#]]);
+"#]]
+    );
     assert_eq!(world.tags(), ["1.0-6.1.0-54-amd64", "1.0-6.1.0-56-amd64"], "the others are done");
     assert_eq!(ran.out.lines().count(), 2);
     let record = world.record();
@@ -122,14 +142,17 @@ async fn fails_fast_when_told() {
     let world = World::new().await;
     world.bench.set("6.1.0-56", "artifacts", Act::Fail("[build 3/4] RUN make", vec!["no"], 2));
     let ran = world.build(ALL, &["--jobs", "1", "--fail-fast"]).await.ended(1);
-    assert_data_eq!(ran.errors(), str![[r#"
+    assert_data_eq!(
+        ran.errors(),
+        str![[r#"
 error: kmf 1.0 for 6.1.0-56-amd64 (debian bookworm, amd64) did not compile
   step      [build 3/4] RUN make
   log       .kmodforge/logs/kmf-1.0-6.1.0-56-amd64-amd64.log (4 lines)
             no
 exit 1
 
-"#]]);
+"#]]
+    );
     let outcomes: Vec<_> = world.record().targets.iter().map(|target| (target.outcome, target.why.clone())).collect();
     assert_eq!(outcomes[0].0, Outcome::Failed);
     assert_eq!(outcomes[1..], [(Outcome::Cancelled, "not begun".to_owned()), (Outcome::Cancelled, "not begun".to_owned())]);
@@ -143,7 +166,9 @@ async fn the_toolchain_or_the_headers_are_not_to_be_had() {
     let lines = vec!["E: Failed to fetch http://ftp.debian.org/debian/pool/x.deb  404  Not Found"];
     world.bench.set("6.1.0-55", "facts", Act::Fail("[headers 1/1] RUN for package in a b", lines, 100));
     world.bench.set("6.1.0-54", "artifacts", Act::Refuse("REGISTRY/library/debian:bookworm: not found"));
-    assert_data_eq!(world.build(ALL, &["--jobs", "1"]).await.ended(1).errors(), str![[r#"
+    assert_data_eq!(
+        world.build(ALL, &["--jobs", "1"]).await.ended(1).errors(),
+        str![[r#"
 error: kmf 1.0 for 6.1.0-56-amd64 (debian bookworm, amd64) could not be built: the toolchain could not be installed
   step      [toolchain 1/1] RUN apt-get update
   log       .kmodforge/logs/kmf-1.0-6.1.0-56-amd64-amd64.log (4 lines)
@@ -158,7 +183,8 @@ error: REGISTRY/library/debian:bookworm: not found
   help      check the image's name, and `mirrors` in kmodforge.yaml
 exit 1
 
-"#]]);
+"#]]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -181,7 +207,9 @@ async fn tars_with_traps_are_refused() {
         world.bench.set("6.1.0-56", "artifacts", Act::Send(tar.bytes()));
         told += &world.build("latest", &[]).await.ended(1).errors();
     }
-    assert_data_eq!(told, str![[r#"
+    assert_data_eq!(
+        told,
+        str![[r#"
 error: the builder's tar is refused: entry `/etc/passwd` has an absolute path
   tar       DIR/tmp/kmodforge-RUN/0-artifacts.tar
   target    kmf 1.0 for 6.1.0-56-amd64 (debian bookworm, amd64)
@@ -223,7 +251,8 @@ error: the builder's tar is refused: entry `tools/.wh.sh` is an overlay whiteout
   help      nothing was published; look at what the driver's build recipe installs
 exit 1
 
-"#]]);
+"#]]
+    );
     assert!(world.tags().is_empty() && world.registry.state().manifests.is_empty() && world.registry.state().blobs.is_empty());
     assert!(world.files("tmp").is_empty());
 }
@@ -235,7 +264,9 @@ async fn results_that_are_cut_short_or_empty() {
     world.bench.set("6.1.0-56", "artifacts", Act::SendHalf(kernel("6.1.0-56-amd64").artifacts().bytes()));
     world.bench.set("6.1.0-55", "artifacts", Act::Send(Vec::new()));
     world.bench.set("6.1.0-54", "artifacts", Act::Send(kernel("6.1.0-54-amd64").facts().bytes()));
-    assert_data_eq!(world.build(ALL, &["--jobs", "1"]).await.ended(1).errors(), str![[r#"
+    assert_data_eq!(
+        world.build(ALL, &["--jobs", "1"]).await.ended(1).errors(),
+        str![[r#"
 error: the builder's tar is refused: it is truncated: it ends at byte 10496
   tar       DIR/tmp/kmodforge-RUN/0-artifacts.tar
   target    kmf 1.0 for 6.1.0-56-amd64 (debian bookworm, amd64)
@@ -249,7 +280,8 @@ error: the builder's tar has no file `evidence/reference.ko`
   help      the Dockerfile's stage `artifacts` must make this file
 exit 1
 
-"#]]);
+"#]]
+    );
     assert!(world.tags().is_empty());
 }
 
@@ -269,7 +301,9 @@ async fn a_module_for_another_kernel_is_not_pushed() {
     // The build left no module at all.
     world.bench.set("6.1.0-54", "artifacts", Act::Send(Kernel::new("6.1.0-54-amd64").evidence().bytes()));
     let ran = world.build(ALL, &["--jobs", "1"]).await.ended(3);
-    assert_data_eq!(ran.errors(), str![[r#"
+    assert_data_eq!(
+        ran.errors(),
+        str![[r#"
 error[vermagic]: `kmf_core.ko` was compiled for another kernel than 6.1.0-56-amd64
   image     REGISTRY/drivers/kmf:1.0-6.1.0-56-amd64
   file      /opt/lib/modules/6.1.0-56-amd64/extra/kmf_core.ko
@@ -288,7 +322,8 @@ error[modules-present]: the image holds no module for 6.1.0-54-amd64
   help      nothing was pushed
 exit 3
 
-"#]]);
+"#]]
+    );
     assert!(world.tags().is_empty() && world.registry.state().blobs.is_empty());
     let record = world.record();
     assert!(record.targets.iter().all(|target| target.outcome == Outcome::Rejected && target.digest.is_none() && !target.findings.is_empty()));
@@ -300,7 +335,9 @@ async fn a_kernel_that_lacks_an_option_is_remembered() {
     let driver = std::fs::read_to_string(world.path("profiles/drivers/kmf.yaml")).unwrap();
     world.profile("drivers/kmf.yaml", &driver.replace("CONFIG_VIDEO_DEV", "CONFIG_DRM"));
     let ran = world.build("latest", &[]).await.ended(4);
-    assert_data_eq!(ran.err, str![[r#"
+    assert_data_eq!(
+        ran.err,
+        str![[r#"
 builder: buildkitd 0.32.2 at unix://BUILDER
 TIME run started, 1 target
 TIME kmf@1.0/6.1.0-56-amd64 started
@@ -314,13 +351,17 @@ kmf 1.0  debian bookworm  6.1.0-56-amd64  amd64  kernel has no `CONFIG_DRM`
 0 targets done, 1 not possible
 record    kmodforge-record.json
 
-"#]]);
+"#]]
+    );
     assert!(world.bench.solved("artifacts").is_empty(), "nothing is compiled");
     let ran = world.run(&["plan", "--driver", "kmf", "--kernel", "latest", "--repo", "REPO"]).await.ended(4);
-    assert_data_eq!(ran.out + &ran.err, str![[r#"
+    assert_data_eq!(
+        ran.out + &ran.err,
+        str![[r#"
 DRIVER   DISTRO           KERNEL          ARCH   STATE    WHY
 kmf 1.0  debian bookworm  6.1.0-56-amd64  amd64  not for  kernel has no `CONFIG_DRM`
 1 not possible
 
-"#]]);
+"#]]
+    );
 }

@@ -15,13 +15,18 @@ const ALL: &str = "6.1.0-5*-amd64";
 async fn builds_pushes_and_records() {
     let world = World::new().await;
     let ran = world.build(ALL, &["--jobs", "1"]).await.ended(0);
-    assert_data_eq!(ran.out, str![[r#"
+    assert_data_eq!(
+        ran.out,
+        str![[r#"
 REGISTRY/drivers/kmf:1.0-6.1.0-56-amd64@sha256:DIGEST
 REGISTRY/drivers/kmf:1.0-6.1.0-55-amd64@sha256:DIGEST
 REGISTRY/drivers/kmf:1.0-6.1.0-54-amd64@sha256:DIGEST
 
-"#]]);
-    assert_data_eq!(ran.err, str![[r#"
+"#]]
+    );
+    assert_data_eq!(
+        ran.err,
+        str![[r#"
 builder: buildkitd 0.32.2 at unix://BUILDER
 TIME run started, 3 targets
 TIME kmf@1.0/6.1.0-56-amd64 started
@@ -67,7 +72,8 @@ kmf 1.0  debian bookworm  6.1.0-54-amd64  amd64  built   0.1s  4.5 kB  +3.0 kB  
 3 targets done
 record    kmodforge-record.json
 
-"#]]);
+"#]]
+    );
     assert_eq!(world.tags(), ["1.0-6.1.0-54-amd64", "1.0-6.1.0-55-amd64", "1.0-6.1.0-56-amd64"]);
     assert_eq!(world.bench.solved("facts").len(), 3, "the headers are asked before anything compiles");
     let record = world.record();
@@ -93,7 +99,9 @@ async fn does_nothing_twice() {
     let mut fastest = Duration::MAX;
     for _ in 0..5 {
         let ran = world.build(ALL, &[]).await.ended(0);
-        assert_data_eq!(ran.err, str![[r#"
+        assert_data_eq!(
+            ran.err,
+            str![[r#"
 TIME run started, 3 targets
 TIME kmf@1.0/6.1.0-56-amd64 done already published 0.0s sha256:DIGEST
 TIME kmf@1.0/6.1.0-55-amd64 done already published 0.0s sha256:DIGEST
@@ -105,7 +113,8 @@ kmf 1.0  debian bookworm  6.1.0-54-amd64  amd64  already published              
 3 targets done (3 already published)
 record    kmodforge-record.json
 
-"#]]);
+"#]]
+        );
         fastest = fastest.min(ran.time);
     }
     assert!(fastest < Duration::from_millis(500), "{fastest:?}");
@@ -142,45 +151,57 @@ async fn plan(world: &World, arguments: &[&str]) -> String {
 async fn tells_why_it_builds_again() {
     let world = World::new().await;
     world.build("6.1.0-5[56]-amd64", &[]).await.ended(0);
-    assert_data_eq!(plan(&world, &[]).await, str![[r#"
+    assert_data_eq!(
+        plan(&world, &[]).await,
+        str![[r#"
 DRIVER   DISTRO           KERNEL          ARCH   STATE      WHY
 kmf 1.0  debian bookworm  6.1.0-56-amd64  amd64  published  sha256:b775fc…
 kmf 1.0  debian bookworm  6.1.0-55-amd64  amd64  published  sha256:475828…
 kmf 1.0  debian bookworm  6.1.0-54-amd64  amd64  build      not published
 1 to build · 2 published
 
-"#]]);
+"#]]
+    );
     world.source("obj-m := kmf_core.o # changed\n");
-    assert_data_eq!(plan(&world, &[]).await, str![[r#"
+    assert_data_eq!(
+        plan(&world, &[]).await,
+        str![[r#"
 DRIVER   DISTRO           KERNEL          ARCH   STATE  WHY
 kmf 1.0  debian bookworm  6.1.0-56-amd64  amd64  build  driver source changed
 kmf 1.0  debian bookworm  6.1.0-55-amd64  amd64  build  driver source changed
 kmf 1.0  debian bookworm  6.1.0-54-amd64  amd64  build  not published
 3 to build
 
-"#]]);
+"#]]
+    );
     world.source("obj-m := kmf_core.o\n");
     world.site.publish(KERNELS, "6.1.200-1");
-    assert_data_eq!(plan(&world, &["--cache-dir", "DIR/cache2"]).await, str![[r#"
+    assert_data_eq!(
+        plan(&world, &["--cache-dir", "DIR/cache2"]).await,
+        str![[r#"
 DRIVER   DISTRO           KERNEL          ARCH   STATE  WHY
 kmf 1.0  debian bookworm  6.1.0-56-amd64  amd64  build  kernel headers changed
 kmf 1.0  debian bookworm  6.1.0-55-amd64  amd64  build  kernel headers changed
 kmf 1.0  debian bookworm  6.1.0-54-amd64  amd64  build  not published
 3 to build
 
-"#]]);
+"#]]
+    );
     world.site.publish(KERNELS, "6.1.192-2");
     let mut driver = std::fs::read_to_string(world.path("profiles/drivers/kmf.yaml")).unwrap();
     driver = driver.replace("steps: [{kbuild: {}}]", "steps: [{kbuild: {variables: {V: '1'}}}]");
     world.profile("drivers/kmf.yaml", &driver);
-    assert_data_eq!(plan(&world, &["--cache-dir", "DIR/cache3"]).await, str![[r#"
+    assert_data_eq!(
+        plan(&world, &["--cache-dir", "DIR/cache3"]).await,
+        str![[r#"
 DRIVER   DISTRO           KERNEL          ARCH   STATE  WHY
 kmf 1.0  debian bookworm  6.1.0-56-amd64  amd64  build  build recipe changed
 kmf 1.0  debian bookworm  6.1.0-55-amd64  amd64  build  build recipe changed
 kmf 1.0  debian bookworm  6.1.0-54-amd64  amd64  build  not published
 3 to build
 
-"#]]);
+"#]]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -198,14 +219,17 @@ async fn an_image_of_somebody_else_is_replaced_and_that_is_said() {
         state.manifests.insert(key("1.0-6.1.0-56-amd64"), (kind("index"), index.into_bytes().into()));
         state.blobs.insert(("drivers/kmf".into(), "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a".into()), (&b"{}"[..]).into());
     }
-    assert_data_eq!(plan(&world, &[]).await, str![[r#"
+    assert_data_eq!(
+        plan(&world, &[]).await,
+        str![[r#"
 DRIVER   DISTRO           KERNEL          ARCH   STATE  WHY
 kmf 1.0  debian bookworm  6.1.0-56-amd64  amd64  build  tag exists, but holds an image that was not made by kmodforge
 kmf 1.0  debian bookworm  6.1.0-55-amd64  amd64  build  not published
 kmf 1.0  debian bookworm  6.1.0-54-amd64  amd64  build  not published
 3 to build
 
-"#]]);
+"#]]
+    );
     world.build("latest", &[]).await.ended(0);
     assert_eq!(world.tags(), ["1.0-6.1.0-56-amd64"]);
 }
@@ -220,11 +244,16 @@ async fn plans_for_programs() {
     let states: Vec<_> = json["targets"].as_array().unwrap().iter().map(|target| target["state"].as_str().unwrap()).collect();
     assert_eq!(states, ["published", "build", "build"]);
     assert_eq!(json["targets"][1]["headers"][0]["name"], "linux-headers-6.1.0-55-amd64");
-    assert_data_eq!(planned("github").await, str![[r#"
+    assert_data_eq!(
+        planned("github").await,
+        str![[r#"
 {"include":[{"name":"kmf 1.0 6.1.0-55-amd64","options":"--driver=kmf@1.0 --distro=debian:bookworm --arch=amd64 --kernel=6.1.0-55-amd64"},{"name":"kmf 1.0 6.1.0-54-amd64","options":"--driver=kmf@1.0 --distro=debian:bookworm --arch=amd64 --kernel=6.1.0-54-amd64"}]}
 
-"#]]);
-    assert_data_eq!(planned("gitlab").await, str![[r#"
+"#]]
+    );
+    assert_data_eq!(
+        planned("gitlab").await,
+        str![[r#"
 {
   "kmf 1.0 6.1.0-55-amd64": {
     "script": [
@@ -238,7 +267,8 @@ async fn plans_for_programs() {
   }
 }
 
-"#]]);
+"#]]
+    );
 }
 
 impl World {

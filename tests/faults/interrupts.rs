@@ -34,10 +34,13 @@ async fn the_builder_is_idle_soon_and_nothing_is_left() {
         let ran = world.finish(child).await.ended(130);
         assert!(started.elapsed() < Duration::from_secs(3), "{:?}", started.elapsed());
         assert!(ran.err.contains("\nstopping; once more to stop at once\n"), "{}", ran.err);
-        assert_data_eq!(ran.errors(), str![[r#"
+        assert_data_eq!(
+            ran.errors(),
+            str![[r#"
 exit 130
 
-"#]]);
+"#]]
+        );
         assert!(world.files("tmp").is_empty(), "{:?}", world.files("tmp"));
         let left: Vec<_> = world.files("cache").into_iter().filter(|file| file.contains("part")).collect();
         assert!(left.is_empty(), "{left:?}");
@@ -91,10 +94,13 @@ async fn before_anything_was_built() {
         send(&child, Signal::INT);
         let ran = world.finish(child).await.ended(130);
         assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
-        assert_data_eq!(ran.err, str![[r#"
+        assert_data_eq!(
+            ran.err,
+            str![[r#"
 stopping; once more to stop at once
 error: interrupted
 
-"#]]);
+"#]]
+        );
     }
 }

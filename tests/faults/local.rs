@@ -22,14 +22,17 @@ async fn no_room_for_what_the_builder_sends() {
     world.bench.set("6.1.0-56", "artifacts", Act::Send(large()));
     let mount = format!("mount -t tmpfs -o size=256k none {}", world.path("tmp").display());
     let ran = world.run_mounted(&mount, &world.build_arguments(ALL, &["--jobs", "1"])).await.ended(1);
-    assert_data_eq!(ran.errors(), str![[r#"
+    assert_data_eq!(
+        ran.errors(),
+        str![[r#"
 error: DIR/tmp/kmodforge-RUN/0-artifacts.tar: No space left on device (os error 28)
   target    kmf 1.0 for 6.1.0-56-amd64 (debian bookworm, amd64)
   log       .kmodforge/logs/kmf-1.0-6.1.0-56-amd64-amd64.log (4 lines)
   help      make room, or set KMODFORGE_CACHE and TMPDIR to folders with more
 exit 1
 
-"#]]);
+"#]]
+    );
     assert_eq!(world.tags(), ["1.0-6.1.0-54-amd64", "1.0-6.1.0-55-amd64"], "what has room is done");
     assert_eq!(world.record().targets[0].outcome, Outcome::Failed);
     world.build(ALL, &[]).await.ended(0);
@@ -50,34 +53,43 @@ async fn no_room_in_the_cache() {
     let world = World::new().await;
     let mount = format!("mount -t tmpfs -o size=4k none {}", world.path("cache").display());
     let ran = world.run_mounted(&mount, &world.build_arguments("latest", &[])).await.ended(1);
-    assert_data_eq!(ran.errors(), str![[r#"
+    assert_data_eq!(
+        ran.errors(),
+        str![[r#"
 error: cannot write `DIR/cache/files/PART`: no space left on the disk
   for       the repository `bookworm` of http://SITE/debian
   help      make room, or put the cache elsewhere: KMODFORGE_CACHE=DIR
 exit 1
 
-"#]]);
+"#]]
+    );
     let mount = format!("mount -t tmpfs -o ro none {}", world.path("cache").display());
     let ran = world.run_mounted(&mount, &world.build_arguments("latest", &[])).await.ended(1);
-    assert_data_eq!(ran.errors(), str![[r#"
+    assert_data_eq!(
+        ran.errors(),
+        str![[r#"
 error: cannot write `DIR/cache/http`: read-only file system
   for       the repository `bookworm` of http://SITE/debian
   help      the cache can be put elsewhere: KMODFORGE_CACHE=DIR
 exit 1
 
-"#]]);
+"#]]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_folder_for_temporary_files() {
     let world = World::new().await;
     std::fs::remove_dir(world.path("tmp")).unwrap();
-    assert_data_eq!(world.build("latest", &[]).await.ended(1).errors(), str![[r#"
+    assert_data_eq!(
+        world.build("latest", &[]).await.ended(1).errors(),
+        str![[r#"
 error: no temporary folder can be made: No such file or directory (os error 2) at path "DIR/tmp/kmodforge-RUN"
   help      set TMPDIR to a folder that can be written and has room
 exit 1
 
-"#]]);
+"#]]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -85,12 +97,15 @@ async fn a_working_folder_that_cannot_be_written() {
     let world = World::new().await;
     let mount = format!("mount -t tmpfs -o ro none {0}; cd {0}", world.path("work").display());
     let ran = world.run_mounted(&mount, &world.build_arguments("latest", &[])).await.ended(1);
-    assert_data_eq!(ran.errors(), str![[r#"
+    assert_data_eq!(
+        ran.errors(),
+        str![[r#"
 error: the record `kmodforge-record.json` cannot be written: Read-only file system (os error 30) at path "DIR/work/./.tmpPakMzH"
   help      choose another place: --record FILE
 exit 1
 
-"#]]);
+"#]]
+    );
     assert_eq!(world.tags(), ["1.0-6.1.0-56-amd64"], "the image is pushed all the same");
     assert_eq!(ran.out, "REGISTRY/drivers/kmf:1.0-6.1.0-56-amd64@sha256:DIGEST\n");
 }
@@ -105,7 +120,9 @@ async fn outputs_that_cannot_be_written() {
         told += &ran.errors();
         assert!(world.files("tmp").is_empty());
     }
-    assert_data_eq!(told, str![[r#"
+    assert_data_eq!(
+        told,
+        str![[r#"
 error: cannot use `file`: File exists (os error 17)
 exit 1
 error: cannot use `/proc/layout`: No such file or directory (os error 2)
@@ -119,7 +136,8 @@ error: `--output docker` needs a Docker Engine on a socket of this machine
   help      use --output oci-archive:FILE, or --builder docker
 exit 2
 
-"#]]);
+"#]]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -149,11 +167,14 @@ async fn standard_output_is_full() {
     let world = World::new().await;
     let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
     let child = world.command(&world.with_profiles(&["profile", "list"])).stdout(Stdio::from(full)).spawn().unwrap();
-    assert_data_eq!(world.finish(child).await.ended(1).errors(), str![[r#"
+    assert_data_eq!(
+        world.finish(child).await.ended(1).errors(),
+        str![[r#"
 error: standard output could not be written: No space left on device (os error 28)
 exit 1
 
-"#]]);
+"#]]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

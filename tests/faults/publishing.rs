@@ -17,13 +17,16 @@ async fn nobody_listens() {
     drop(ran);
     let repository = format!("{free}/drivers");
     let ran = world.run(&["build", "--driver", "kmf", "--kernel", "latest", "--repo", &repository, "--push"]).await.ended(1);
-    assert_data_eq!(ran.errors().replace(&free, "REGISTRY"), str![[r#"
+    assert_data_eq!(
+        ran.errors().replace(&free, "REGISTRY"),
+        str![[r#"
 error: cannot reach the registry `REGISTRY`: connection refused
   help      is it running, and is its name right?
   help      run again: what is uploaded stays, and no tag points to anything incomplete
 exit 1
 
-"#]]);
+"#]]
+    );
     assert!(world.bench.solved("artifacts").is_empty(), "nothing is built that cannot be pushed");
 }
 
@@ -31,13 +34,18 @@ exit 1
 async fn full() {
     for (status, body) in [
         (507, "quota exceeded"),
-        (500, r#"{"errors":[{"code":"UNKNOWN","message":"unknown error","detail":{"DriverName":"filesystem","Enclosed":{"Op":"write","Path":"/x","Err":28}}}]}"#),
+        (
+            500,
+            r#"{"errors":[{"code":"UNKNOWN","message":"unknown error","detail":{"DriverName":"filesystem","Enclosed":{"Op":"write","Path":"/x","Err":28}}}]}"#,
+        ),
     ] {
         let world = World::new().await;
         world.registry.fail(Method::PUT, "/blobs/uploads/", usize::MAX, Effect::Answer(status, Vec::new(), body));
         let ran = world.build("latest", &[]).await.ended(1);
         let answer = if status == 507 { "quota exceeded" } else { "UNKNOWN: unknown error" };
-        assert_data_eq!(ran.errors().replace(answer, "ANSWER"), str![[r#"
+        assert_data_eq!(
+            ran.errors().replace(answer, "ANSWER"),
+            str![[r#"
 error: the registry `REGISTRY` has no space left
   answer    ANSWER
   target    kmf 1.0 for 6.1.0-56-amd64 (debian bookworm, amd64)
@@ -45,7 +53,8 @@ error: the registry `REGISTRY` has no space left
   help      run again: what is uploaded stays, and no tag points to anything incomplete
 exit 1
 
-"#]]);
+"#]]
+        );
         assert!(world.tags().is_empty());
         world.registry.state().faults.clear();
         world.build("latest", &[]).await.ended(0);
@@ -57,24 +66,30 @@ exit 1
 async fn wants_a_login() {
     let world = World::new().await;
     world.registry.state().login = Login::Basic;
-    assert_data_eq!(world.build("latest", &[]).await.ended(1).errors(), str![[r#"
+    assert_data_eq!(
+        world.build("latest", &[]).await.ended(1).errors(),
+        str![[r#"
 error: the registry `REGISTRY` wants a login to pull from `drivers/kmf`
   answer    UNAUTHORIZED: authentication required
   help      log in first: docker login REGISTRY
 exit 1
 
-"#]]);
+"#]]
+    );
     let docker = world.path("home/.docker");
     std::fs::create_dir(&docker).unwrap();
     let config = |auth: &str| format!(r#"{{"auths":{{"{}":{{"auth":"{auth}"}}}}}}"#, world.registry.address);
     std::fs::write(docker.join("config.json"), config("Y2k6d3Jvbmc=")).unwrap();
-    assert_data_eq!(world.build("latest", &[]).await.ended(1).errors(), str![[r#"
+    assert_data_eq!(
+        world.build("latest", &[]).await.ended(1).errors(),
+        str![[r#"
 error: the registry `REGISTRY` refuses the credentials of `ci`
   answer    UNAUTHORIZED: authentication required
   help      log in first: docker login REGISTRY
 exit 1
 
-"#]]);
+"#]]
+    );
     std::fs::write(docker.join("config.json"), config("Y2k6c2VjcmV0")).unwrap();
     world.build("latest", &[]).await.ended(0);
     assert_eq!(world.tags(), ["1.0-6.1.0-56-amd64"]);
@@ -85,14 +100,17 @@ async fn may_not_push() {
     let world = World::new().await;
     let denied = r#"{"errors":[{"code":"DENIED","message":"requested access to the resource is denied"}]}"#;
     world.registry.fail(Method::POST, "/blobs/uploads/", usize::MAX, Effect::Answer(403, Vec::new(), denied));
-    assert_data_eq!(world.build("latest", &[]).await.ended(1).errors(), str![[r#"
+    assert_data_eq!(
+        world.build("latest", &[]).await.ended(1).errors(),
+        str![[r#"
 error: not allowed to push to `REGISTRY/drivers/kmf`
   answer    DENIED: requested access to the resource is denied
   target    kmf 1.0 for 6.1.0-56-amd64 (debian bookworm, amd64)
   help      ask for the right to push to it, or choose another repository
 exit 1
 
-"#]]);
+"#]]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -115,13 +133,16 @@ async fn dies_in_the_middle_of_a_push() {
 async fn a_push_that_broke_is_told_in_full() {
     let world = World::new().await;
     world.registry.fail(Method::PUT, "/uploads/", usize::MAX, Effect::HangUp(100));
-    assert_data_eq!(world.build("latest", &[]).await.ended(1).errors(), str![[r#"
+    assert_data_eq!(
+        world.build("latest", &[]).await.ended(1).errors(),
+        str![[r#"
 error: the connection to the registry `REGISTRY` broke: connection closed before message completed
   target    kmf 1.0 for 6.1.0-56-amd64 (debian bookworm, amd64)
   help      run again: what is uploaded stays, and no tag points to anything incomplete
 exit 1
 
-"#]]);
+"#]]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -140,11 +161,14 @@ async fn something_that_is_no_registry() {
     let world = World::new().await;
     let repository = format!("{}/drivers", world.site.address);
     let ran = world.run(&["build", "--driver", "kmf", "--kernel", "latest", "--repo", &repository, "--push"]).await.ended(1);
-    assert_data_eq!(ran.errors(), str![[r#"
+    assert_data_eq!(
+        ran.errors(),
+        str![[r#"
 error: `SITE` is no registry
   found     `/v2/` answers 404
   expected  200 or 401
 exit 1
 
-"#]]);
+"#]]
+    );
 }

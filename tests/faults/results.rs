@@ -91,9 +91,7 @@ impl Kernel {
     /// The stage `artifacts`, with these bytes for the module.
     pub(crate) fn artifacts_with(&self, module: &[u8]) -> Tar {
         let directory = format!("modules/opt/lib/modules/{}", self.release);
-        self.evidence()
-            .file(&format!("{directory}/extra/kmf_core.ko"), module)
-            .file(&format!("{directory}/modules.dep"), b"extra/kmf_core.ko:\n")
+        self.evidence().file(&format!("{directory}/extra/kmf_core.ko"), module).file(&format!("{directory}/modules.dep"), b"extra/kmf_core.ko:\n")
     }
 
     /// The stage `artifacts`.

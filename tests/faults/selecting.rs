@@ -20,39 +20,42 @@ async fn releases_that_would_hurt_a_shell_or_leave_a_folder() {
     for kernel in ["6.1.0-$(id)", "6.1.0-56-amd64;reboot", "../../etc/passwd", "6.1..0", "6.1.0 -56", "6.1.0-`id`*", "/(/", "latest:0", "", "vmlinuz"] {
         told += &world.refused(&["--kernel", kernel]).await;
     }
-    assert_data_eq!(told, str![[r#"
+    assert_data_eq!(
+        told,
+        str![[r#"
 error: `6.1.0-$(id)` is not a kernel selector: `$` is not allowed in it
-  help      see `kmodforge help build` for what --kernel takes
+  help      see `kmodforge build --help` for what --kernel takes
 exit 2
 error: `6.1.0-56-amd64;reboot` is not a kernel selector: `;` is not allowed in it
-  help      see `kmodforge help build` for what --kernel takes
+  help      see `kmodforge build --help` for what --kernel takes
 exit 2
 error: `../../etc/passwd` is not a kernel selector: `/` is not allowed in it
-  help      see `kmodforge help build` for what --kernel takes
+  help      see `kmodforge build --help` for what --kernel takes
 exit 2
 error: `6.1..0` is not a kernel selector: `..` is not allowed in it
-  help      see `kmodforge help build` for what --kernel takes
+  help      see `kmodforge build --help` for what --kernel takes
 exit 2
 error: `6.1.0 -56` is not a kernel selector: ` ` is not allowed in it
-  help      see `kmodforge help build` for what --kernel takes
+  help      see `kmodforge build --help` for what --kernel takes
 exit 2
 error: `6.1.0-`id`*` is not a kernel selector: ``` is not allowed in it
-  help      see `kmodforge help build` for what --kernel takes
+  help      see `kmodforge build --help` for what --kernel takes
 exit 2
 error: `/(/` is not a kernel selector: unclosed group
-  help      see `kmodforge help build` for what --kernel takes
+  help      see `kmodforge build --help` for what --kernel takes
 exit 2
 error: `latest:0` is not a kernel selector: expected a number from 1 to 1000 after `latest:`
-  help      see `kmodforge help build` for what --kernel takes
+  help      see `kmodforge build --help` for what --kernel takes
 exit 2
 error: `` is not a kernel selector: it is empty
-  help      see `kmodforge help build` for what --kernel takes
+  help      see `kmodforge build --help` for what --kernel takes
 exit 2
 error: `vmlinuz` is not a kernel selector: it does not start with a version such as `6.1`
-  help      see `kmodforge help build` for what --kernel takes
+  help      see `kmodforge build --help` for what --kernel takes
 exit 2
 
-"#]]);
+"#]]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -62,7 +65,9 @@ async fn a_kernel_nobody_publishes() {
     for kernel in ["6.1.0-99-amd64", "5.10.*-amd64", "/cloud/", "6.1.0-99-arm64"] {
         told += &world.refused(&["--kernel", kernel]).await;
     }
-    assert_data_eq!(told, str![[r#"
+    assert_data_eq!(
+        told,
+        str![[r#"
 error: no kernel of debian matches `6.1.0-99-amd64`
   looked in bookworm: 3 amd64 kernels
   nearest   6.1.0-56-amd64, 6.1.0-55-amd64, 6.1.0-54-amd64
@@ -84,7 +89,8 @@ error: no kernel of debian matches `6.1.0-99-arm64`
   help      list them: kmodforge kernels list --distro debian
 exit 1
 
-"#]]);
+"#]]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -94,7 +100,9 @@ async fn a_release_that_nobody_or_too_many_recognise() {
     let other = include_str!("debian.yaml").replace("id: debian", "id: otherix").replace("name: Debian", "name: Otherix");
     world.profile("distros/otherix.yaml", &other);
     told += &world.refused(&["--kernel", "6.1.0-56-amd64"]).await;
-    assert_data_eq!(told, str![[r#"
+    assert_data_eq!(
+        told,
+        str![[r#"
 error: no distro profile recognises `5.14.0-427.el9.x86_64`
   looked at debian
   help      add a profile for its distribution: --profiles DIR
@@ -104,7 +112,8 @@ error: `6.1.0-56-amd64` can be a kernel of debian and of otherix
   help      say which one it is: --distro otherix
 exit 2
 
-"#]]);
+"#]]
+    );
     world.run(&["plan", "--driver", "kmf", "--kernel", "6.1.0-56-amd64", "--distro", "otherix", "--repo", "REPO"]).await.ended(0);
 }
 
@@ -125,7 +134,9 @@ async fn drivers_distros_and_versions_that_do_not_exist() {
     ] {
         told += &world.refused(&[&["--kernel", "latest"], arguments].concat()).await;
     }
-    assert_data_eq!(told, str![[r#"
+    assert_data_eq!(
+        told,
+        str![[r#"
 error: unknown driver `v4l2lopback`
   known     jool, kmf, nvidia-open, r8125, v4l2loopback, wireguard, zfs
   help      did you mean `v4l2loopback`?
@@ -154,7 +165,8 @@ exit 2
 error: the argument '--repo <REPO>' cannot be used multiple times
 exit 2
 
-"#]]);
+"#]]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -164,7 +176,9 @@ async fn tags_that_cannot_be() {
     for template in ["{{ kernel.tga }}", "{{ kernel.tag", "{{ kernel.release }}/x", "{{ driver.version }}", "", "{% include 'x' %}"] {
         told += &world.refused(&["--kernel", "6.1.0-5*-amd64", "--tag-template", template]).await;
     }
-    assert_data_eq!(told, str![[r#"
+    assert_data_eq!(
+        told,
+        str![[r#"
 error: the tag template cannot be rendered
   found     error: Field `tga` is not defined. Available fields: flavour, release, tag, version
              --> tag:1:11
@@ -199,7 +213,8 @@ error: the tag template cannot be rendered
   help      a template may name `driver.id`, `driver.version`, `distro.id`, `distro.release`, `distro.version`, `kernel.release`, `kernel.tag`, `kernel.version`, `kernel.flavour` and `arch`
 exit 2
 
-"#]]);
+"#]]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -207,18 +222,24 @@ async fn the_compiler_of_a_kernel_is_missing() {
     let world = World::new().await;
     world.site.publish(&["6.1.0-56-amd64", "6.12.117+deb13-amd64"], "1");
     let ran = world.run(&["plan", "--driver", "kmf", "--kernel", "*-amd64", "--repo", "REPO"]).await.ended(1);
-    assert_data_eq!(ran.out + &ran.err, str![[r#"
+    assert_data_eq!(
+        ran.out + &ran.err,
+        str![[r#"
 DRIVER   DISTRO           KERNEL                ARCH   STATE   WHY
 kmf 1.0  debian bookworm  6.1.0-56-amd64        amd64  build   not published
 kmf 1.0  debian bookworm  6.12.117+deb13-amd64  amd64  failed  compiler package `gcc-14` is not in bookworm
 1 to build · 1 not possible
 
-"#]]);
+"#]]
+    );
     let ran = world.build("*-amd64", &[]).await.ended(1);
-    assert_data_eq!(ran.errors(), str![[r#"
+    assert_data_eq!(
+        ran.errors(),
+        str![[r#"
 exit 1
 
-"#]]);
+"#]]
+    );
     assert_eq!(world.tags(), ["1.0-6.1.0-56-amd64"], "the other one is built");
 }
 
@@ -231,7 +252,9 @@ async fn lists_of_kernels_that_cannot_be_read() {
     for file in ["missing.txt", "bad.txt", "empty.txt", ".", "-"] {
         told += &world.refused(&["--kernels-from", file]).await;
     }
-    assert_data_eq!(told, str![[r#"
+    assert_data_eq!(
+        told,
+        str![[r#"
 error: `missing.txt` cannot be read: No such file or directory (os error 2)
 exit 2
 error: `bad.txt`, line 2: `6.1.0-$(id)` is not a kernel release: `$` is not allowed in it
@@ -246,7 +269,8 @@ error: `standard input` lists no kernel release
   help      expected one kernel release per line, as `uname -r` prints it, or a JSON array of them
 exit 2
 
-"#]]);
+"#]]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -268,7 +292,9 @@ async fn projects_that_cannot_be() {
         let ran = world.run(&["build", "--push"]).await;
         told += &ran.errors();
     }
-    assert_data_eq!(told, str![[r#"
+    assert_data_eq!(
+        told,
+        str![[r#"
 error: unknown key `kernles`
   --> ./kmodforge.yaml:4:5
    |
@@ -310,10 +336,14 @@ error: this is not YAML: unclosed bracket '['
    |
 exit 2
 
-"#]]);
-    assert_data_eq!(world.run(&["plan", "-f", "missing.yaml"]).await.errors(), str![[r#"
+"#]]
+    );
+    assert_data_eq!(
+        world.run(&["plan", "-f", "missing.yaml"]).await.errors(),
+        str![[r#"
 error: cannot read missing.yaml: No such file or directory (os error 2)
 exit 2
 
-"#]]);
+"#]]
+    );
 }

@@ -18,7 +18,9 @@ async fn another_source_than_the_profile_expects() {
     let mut archive = world.source("obj-m := kmf_core.o\n");
     archive.extend([0; 512]);
     world.site.put("/kmf-1.0.tar", Page::Bytes(archive));
-    assert_data_eq!(told(&world).await, str![[r#"
+    assert_data_eq!(
+        told(&world).await,
+        str![[r#"
 error: `http://SITE/kmf-1.0.tar` is not the expected file
   found     sha256:DIGEST
   expected  sha256:DIGEST
@@ -26,7 +28,8 @@ error: `http://SITE/kmf-1.0.tar` is not the expected file
   help      the file was changed at its place or on the way; nothing of it was used
 exit 1
 
-"#]]);
+"#]]
+    );
     assert!(world.files("cache/files").is_empty(), "nothing of it is kept");
 }
 
@@ -34,13 +37,16 @@ exit 1
 async fn a_source_that_is_gone() {
     let world = World::new().await;
     world.site.put("/kmf-1.0.tar", Page::Status(404));
-    assert_data_eq!(told(&world).await, str![[r#"
+    assert_data_eq!(
+        told(&world).await,
+        str![[r#"
 error: `http://SITE/kmf-1.0.tar` does not exist: 404 Not Found
   target    kmf 1.0 for 6.1.0-56-amd64 (debian bookworm, amd64)
   help      check the address; a mirror may not have the file (any more)
 exit 1
 
-"#]]);
+"#]]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -55,7 +61,9 @@ async fn all_places_are_told_with_what_is_wrong_with_them() {
     let line = driver.lines().find(|line| line.contains("archive:")).unwrap();
     let more: Vec<_> = ["silent.tar", "cut.tar", "other.tar"].iter().map(|name| line.replace("kmf-{version}.tar", name)).collect();
     world.profile("drivers/kmf.yaml", &driver.replace(line, &format!("{line}\n{}", more.join("\n"))));
-    assert_data_eq!(told(&world).await, str![[r#"
+    assert_data_eq!(
+        told(&world).await,
+        str![[r#"
 error: none of the 4 places of the source could be used
   tried     http://SITE/kmf-1.0.tar
               `http://SITE/kmf-1.0.tar` does not exist: 404 Not Found
@@ -73,7 +81,8 @@ error: none of the 4 places of the source could be used
   help      without a way to these places, name a mirror of one: `mirrors` → `sources` in the project file
 exit 1
 
-"#]]);
+"#]]
+    );
     world.site.put("/cut.tar", Page::Bytes(archive));
     let child = world.command(&world.with_profiles(&world.build_arguments("latest", &[]))).env("KMODFORGE_TIMEOUT", "1").spawn().unwrap();
     world.finish(child).await.ended(0);

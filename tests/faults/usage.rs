@@ -22,7 +22,12 @@ async fn mistakes_in_profiles() {
     let driver = std::fs::read_to_string(world.path("profiles/drivers/kmf.yaml")).unwrap();
     let distro = std::fs::read_to_string(world.path("profiles/distros/debian.yaml")).unwrap();
     let mut told = String::new();
-    for (old, new) in [("licence:", "license:"), ("modules: [{name: kmf_core}]", "modules: {name: kmf_core}"), ("sha256: ", "sha256: 12"), ("\n    sources:", "\n    sourcse:")] {
+    for (old, new) in [
+        ("licence:", "license:"),
+        ("modules: [{name: kmf_core}]", "modules: {name: kmf_core}"),
+        ("sha256: ", "sha256: 12"),
+        ("\n    sources:", "\n    sourcse:"),
+    ] {
         assert!(driver.contains(old));
         told += &profile(&world, "drivers/kmf.yaml", &driver.replacen(old, new, 1)).await;
     }
@@ -31,7 +36,9 @@ async fn mistakes_in_profiles() {
         assert!(distro.contains(old));
         told += &profile(&world, "distros/debian.yaml", &distro.replacen(old, new, 1)).await;
     }
-    assert_data_eq!(told, str![[r#"
+    assert_data_eq!(
+        told,
+        str![[r#"
 error: unknown key `license`
   --> DIR/profiles/drivers/kmf.yaml:5:1
    |
@@ -61,7 +68,8 @@ error: `arches` must be a list
    |
 exit 2
 
-"#]]);
+"#]]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -69,18 +77,24 @@ async fn two_profiles_with_one_id() {
     let world = World::new().await;
     let driver = std::fs::read_to_string(world.path("profiles/drivers/kmf.yaml")).unwrap();
     world.profile("drivers/again.yaml", &driver);
-    assert_data_eq!(world.run(&["profile", "list"]).await.ended(2).errors(), str![[r#"
+    assert_data_eq!(
+        world.run(&["profile", "list"]).await.ended(2).errors(),
+        str![[r#"
 error: DIR/profiles/drivers/again.yaml holds the profile `kmf`
   help      rename it to DIR/profiles/drivers/kmf.yaml
 exit 2
 
-"#]]);
-    assert_data_eq!(world.run(&["profile", "check"]).await.ended(2).errors(), str![[r#"
+"#]]
+    );
+    assert_data_eq!(
+        world.run(&["profile", "check"]).await.ended(2).errors(),
+        str![[r#"
 error: DIR/profiles/drivers/again.yaml holds the profile `kmf`
   help      rename it to DIR/profiles/drivers/kmf.yaml
 exit 2
 
-"#]]);
+"#]]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -91,7 +105,9 @@ async fn folders_of_profiles_that_are_none() {
         let child = world.command(&["profile", "list", "--profiles", folder]).spawn().unwrap();
         told += &world.finish(child).await.errors();
     }
-    assert_data_eq!(told, str![[r#"
+    assert_data_eq!(
+        told,
+        str![[r#"
 error: DIR/nothing has neither `drivers` nor `distros`
   help      profiles are files `drivers/<id>.yaml` and `distros/<id>.yaml` in it
 exit 2
@@ -102,7 +118,8 @@ error: DIR/profiles/drivers/kmf.yaml has neither `drivers` nor `distros`
   help      profiles are files `drivers/<id>.yaml` and `distros/<id>.yaml` in it
 exit 2
 
-"#]]);
+"#]]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -118,7 +135,9 @@ async fn images_that_would_go_nowhere() {
     ] {
         told += &world.run(arguments).await.ended(2).errors();
     }
-    assert_data_eq!(told, str![[r#"
+    assert_data_eq!(
+        told,
+        str![[r#"
 error: there is no repository to push to
   help      name one: --repo REGISTRY/PATH, or `repository:` in the project file
 exit 2
@@ -137,7 +156,8 @@ error: no driver is selected
   help      or write a `kmodforge.yaml` with a `matrix` (docs/project-file.md)
 exit 2
 
-"#]]);
+"#]]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -157,7 +177,9 @@ async fn options_with_values_that_they_do_not_take() {
     ] {
         told += &world.build("latest", arguments).await.ended(2).errors();
     }
-    assert_data_eq!(told, str![[r#"
+    assert_data_eq!(
+        told,
+        str![[r#"
 error: invalid value 'tar:x' for '--output <KIND>': expected `oci:DIR`, `oci-archive:FILE` or `docker`
 exit 2
 error: invalid value 'id=apt-auth' for '--secret <SECRET>': expected `id=ID,src=FILE` or `id=ID,env=VARIABLE`
@@ -179,7 +201,8 @@ error: invalid value 'loud' for '--progress <KIND>'
   [possible values: auto, tty, plain, json]
 exit 2
 
-"#]]);
+"#]]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -190,7 +213,9 @@ async fn variables_with_values_that_they_do_not_take() {
         let child = world.command(&world.with_profiles(&world.build_arguments("latest", &[]))).env(name, value).spawn().unwrap();
         told += &world.finish(child).await.ended(2).errors();
     }
-    assert_data_eq!(told, str![[r#"
+    assert_data_eq!(
+        told,
+        str![[r#"
 error: `SOURCE_DATE_EPOCH` is `yesterday`
   expected  seconds since 1970, as `date +%s` prints them
 exit 2
@@ -205,7 +230,8 @@ error: `KMODFORGE_LOG` is not understood: error parsing level filter: expected o
   help      `debug`, or `kmodforge=debug,hyper=warn`
 exit 2
 
-"#]]);
+"#]]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -213,12 +239,15 @@ async fn a_login_file_that_is_damaged() {
     let world = World::new().await;
     std::fs::create_dir(world.path("home/.docker")).unwrap();
     std::fs::write(world.path("home/.docker/config.json"), "{\"auths\": ").unwrap();
-    assert_data_eq!(world.build("latest", &[]).await.errors(), str![[r#"
+    assert_data_eq!(
+        world.build("latest", &[]).await.errors(),
+        str![[r#"
 error: the registry credentials cannot be read
   file      DIR/home/.docker/config.json
   found     not the JSON that Docker writes: line 1, column 10
   help      `docker login REGISTRY` writes this file; `DOCKER_CONFIG` names another folder
 exit 1
 
-"#]]);
+"#]]
+    );
 }
