@@ -74,7 +74,7 @@ fn run(cli: Cli, ui: &Ui) -> Result<Exit, Failure> {
     let result = runtime.block_on(async {
         let cancel = CancellationToken::new();
         tokio::spawn(stop(ui.clone(), cancel.clone(), Signals::listen().map_err(internal)?));
-        commands::run(cli, ui, cancel).await
+        Box::pin(commands::run(cli, ui, cancel)).await
     });
     // A thread that waits for standard input, say, must not hold up the end.
     runtime.shutdown_background();

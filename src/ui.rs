@@ -125,10 +125,10 @@ impl Ui {
         let shared = Shared {
             mode,
             verbose: options.verbose,
-            out_paint: Paint::new(terminal.colors(options.color, terminal.out_is_terminal)),
-            err_paint: Paint::new(terminal.colors(options.color, terminal.err_is_terminal)),
-            out_width: terminal.width(options.width, terminal.out_is_terminal),
-            err_width: terminal.width(options.width, terminal.err_is_terminal),
+            out_paint: Paint::new(terminal.colors(options.color, terminal.out_is_tty)),
+            err_paint: Paint::new(terminal.colors(options.color, terminal.err_is_tty)),
+            out_width: terminal.width(options.width, terminal.out_is_tty),
+            err_width: terminal.width(options.width, terminal.err_is_tty),
             out: Mutex::new(Out { stream: out, closed: false, error: None }),
             screen: Mutex::new(Screen::new(err, terminal.size, options.width)),
         };

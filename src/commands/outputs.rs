@@ -35,7 +35,8 @@ pub async fn write(outputs: &[Output], plan: &Plan, finished: &[Finished], build
             }
             Output::Docker => load(&images, builder).await?,
         }
-        ui.note(&format!("{} images written to {}", images.len(), name_of(output)));
+        let count = if images.len() == 1 { "1 image".to_owned() } else { format!("{} images", images.len()) };
+        ui.note(&format!("{count} written to {}", name_of(output)));
     }
     Ok(())
 }

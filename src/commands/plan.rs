@@ -117,9 +117,34 @@ fn github(plan: &Plan) -> Value {
 
 /// A child pipeline; JSON is YAML.
 fn gitlab(plan: &Plan) -> Value {
-    let jobs = jobs(plan, GITLAB_JOBS / 2).into_iter().map(|(name, options)| {
+    let jobs = jobs(plan, GITLAB_JOBS / 2);
+    if jobs.is_empty() {
+        // A pipeline without a job is an error.
+        return json!({ "nothing to build": { "script": ["true"] } });
+    }
+    let jobs = jobs.into_iter().map(|(name, options)| {
         let script = format!("kmodforge build --push {}", options.iter().map(|option| crate::template::quote_shell(option)).collect::<Vec<_>>().join(" "));
         (name, json!({ "script": [script] }))
     });
     Value::Object(jobs.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture;
+    use crate::reference::Digest;
+
+    #[test]
+    fn gitlab_always_gets_a_job() {
+        let mut plan = fixture::plan(&["v4l2loopback"], &["6.1.0-56-amd64"]).unwrap();
+        assert_eq!(
+            gitlab(&plan),
+            json!({ "v4l2loopback 0.15.3 6.1.0-56-amd64": { "script": [
+                "kmodforge build --push --driver=v4l2loopback@0.15.3 --distro=debian:bookworm --arch=amd64 --kernel=6.1.0-56-amd64"
+            ] } })
+        );
+        plan.targets[0].state = State::Published(Digest::of(b"image"));
+        assert_eq!(gitlab(&plan), json!({ "nothing to build": { "script": ["true"] } }));
+    }
 }

@@ -1,5 +1,6 @@
 //! How a run ended.
 
+use std::fmt::Write as _;
 use std::path::Path;
 
 use super::paint::{Paint, Tone};
@@ -79,13 +80,13 @@ fn counts(record: &Record, paint: Paint) -> String {
     let done = count(Outcome::Built) + published;
     let mut told = format!("{done} {} done", if done == 1 { "target" } else { "targets" });
     if published > 0 {
-        told += &format!(" ({published} already published)");
+        let _ = write!(told, " ({published} already published)");
     }
     for (outcome, what) in
         [(Outcome::Failed, "failed"), (Outcome::Rejected, "rejected by checks"), (Outcome::Unsupported, "not possible"), (Outcome::Cancelled, "cancelled")]
     {
         if count(outcome) > 0 {
-            told += &format!(", {}", paint.tone(&format!("{} {what}", count(outcome)), tone(outcome)));
+            let _ = write!(told, ", {}", paint.tone(&format!("{} {what}", count(outcome)), tone(outcome)));
         }
     }
     told

@@ -1,5 +1,7 @@
 //! Tables with aligned columns that fit a width.
 
+use std::fmt::Write as _;
+
 use super::paint::{Paint, Tone};
 use super::text::{printable, shorten, width};
 
@@ -80,14 +82,15 @@ impl Table {
                 let blanks = " ".repeat(columns - width(&text));
                 let text = paint.maybe(&text, tone);
                 let gap = if place == 0 { "" } else { "  " };
-                line += &if self.right.contains(&column) { format!("{gap}{blanks}{text}") } else { format!("{gap}{text}{blanks}") };
+                let (before, after) = if self.right.contains(&column) { (blanks.as_str(), "") } else { ("", blanks.as_str()) };
+                line.extend([gap, before, &text, after]);
             }
             line.truncate(line.trim_end().len());
             line + "\n"
         };
         let mut text = String::new();
         if !hoisted.is_empty() {
-            text += &format!("{}\n", hoisted.join(" · "));
+            let _ = writeln!(text, "{}", hoisted.join(" · "));
         }
         text += &line(&|column| (self.headers[column].clone(), Some(Tone::Quiet)));
         for row in &self.rows {

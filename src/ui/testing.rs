@@ -36,15 +36,7 @@ impl Write for Sink {
 
 /// A printer with standard output and standard error that are remembered. With a size they are terminals.
 pub(super) fn ui(options: UiOptions, size: Option<(usize, usize)>) -> (Ui, Sink, Sink) {
-    let terminal = Terminal {
-        out_is_terminal: size.is_some(),
-        err_is_terminal: size.is_some(),
-        dumb: false,
-        no_color: false,
-        force_color: false,
-        columns: None,
-        size: Box::new(move || size),
-    };
+    let terminal = Terminal { out_is_tty: size.is_some(), err_is_tty: size.is_some(), dumb: false, color: None, columns: None, size: Box::new(move || size) };
     let (out, err) = (Sink::default(), Sink::default());
     (Ui::on(terminal, options, Box::new(out.clone()), Box::new(err.clone())), out, err)
 }

@@ -279,15 +279,7 @@ impl Write for Broken {
 #[test]
 fn a_reader_that_left_is_no_mistake_but_a_full_disk_is() {
     let closing = |kind| {
-        let terminal = terminal::Terminal {
-            out_is_terminal: false,
-            err_is_terminal: false,
-            dumb: false,
-            no_color: false,
-            force_color: false,
-            columns: None,
-            size: Box::new(|| None),
-        };
+        let terminal = terminal::Terminal { out_is_tty: false, err_is_tty: false, dumb: false, color: None, columns: None, size: Box::new(|| None) };
         let ui = Ui::on(terminal, UiOptions::default(), Box::new(Broken(kind)), Box::new(Broken(kind)));
         ui.data("one\n");
         ui.data("two\n");

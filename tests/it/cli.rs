@@ -16,10 +16,16 @@ fn help_and_mistakes_read_as_written_down() {
 }
 
 #[test]
+fn the_version_is_the_crates() {
+    let output = kmodforge(&["--version"]);
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), format!("kmodforge {}\n", env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
 fn every_verb_and_option_is_in_the_docs() {
     fn check(command: &clap::Command, page: &str, missing: &mut Vec<String>) {
         for verb in command.get_subcommands() {
-            if !page.contains(&format!("`kmodforge {}", verb.get_name())) && !page.contains(&format!("{} {}", command.get_name(), verb.get_name())) {
+            if !page.contains(&format!("{} {}", command.get_name(), verb.get_name())) {
                 missing.push(verb.get_name().to_owned());
             }
             check(verb, page, missing);
