@@ -13,12 +13,12 @@ build: ## build the release binary: target/release/kmodforge
 
 lint: ## rustfmt, clippy, shellcheck
 	cargo fmt --check
-	cargo clippy --locked --all-targets -- -D warnings
+	cargo clippy --locked --all-targets --all-features -- -D warnings
 	shellcheck -x scripts/*.sh .ci/run
 
 test: setup ## everything: unit, command line and end-to-end tests, on private daemons
-	cargo test --locked --no-run
-	scripts/stack.sh run --docker --buildkitd --base bookworm,trixie,sid -- cargo test --locked
+	cargo test --locked --all-features --no-run
+	scripts/stack.sh run --docker --buildkitd --base bookworm,trixie,sid -- cargo test --locked --all-features
 
 quickstart: ## build real driver images for real kernels, and show what came out
 	@scripts/quickstart.sh

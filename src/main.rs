@@ -103,8 +103,9 @@ impl Signals {
 /// Cancels the work at the first signal, ends the process at the second.
 async fn stop(ui: Ui, cancel: CancellationToken, mut signals: Signals) {
     signals.next().await;
-    cancel.cancel();
+    // Said first, so that it stands above what the verb says when it ends.
     ui.note("stopping; once more to stop at once");
+    cancel.cancel();
     signals.next().await;
     let _ = ui.close();
     #[expect(clippy::exit, reason = "the user does not want to wait for anything any more")]

@@ -36,7 +36,10 @@ pub async fn run(global: &GlobalArgs, args: &BuildArgs, ui: &Ui, cancel: Cancell
     refuse_nowhere(&session, args)?;
 
     let registry = Arc::new(session.registry(&args.registry)?);
-    let (plan, bases) = plan(&session, args, &choices, &registry).await?;
+    let (plan, bases) = tokio::select! {
+        planned = plan(&session, args, &choices, &registry) => planned?,
+        () = cancel.cancelled() => return Err(interrupted()),
+    };
     selection::tell_skipped(&plan, ui);
 
     let builder = builder_for(&plan, &session, args, ui, &cancel).await?;

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::Read as _;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use futures::stream::{StreamExt as _, TryStreamExt as _};
@@ -32,7 +33,7 @@ const QUESTIONS: usize = 32;
 /// # Errors
 /// When the selection is wrong, nothing matches it, or a repository cannot be read.
 pub async fn plan(session: &Session, select: &SelectArgs, arguments: &str) -> Result<Plan, Failure> {
-    let request = Request::of(session, select)?;
+    let request = Request::of(session, select, kernel_selectors(select).await?)?;
     let indexes = read_indexes(session, &request.groups, &request.fallbacks).await?;
     let known = Known {
         indexes: &indexes,
@@ -56,8 +57,7 @@ struct Request {
 }
 
 impl Request {
-    fn of(session: &Session, select: &SelectArgs) -> Result<Self, Failure> {
-        let kernels = kernel_selectors(select)?;
+    fn of(session: &Session, select: &SelectArgs, kernels: Vec<KernelSelector>) -> Result<Self, Failure> {
         let matrix = session.project.as_ref().map(|project| project.content.rows()).unwrap_or_default();
         let (groups, filter) = if !select.drivers.is_empty() && !kernels.is_empty() {
             (vec![ad_hoc(session, select, kernels)?], None)
@@ -98,20 +98,27 @@ fn nothing_selected(select: &SelectArgs, project: bool) -> Failure {
     }
 }
 
-fn kernel_selectors(select: &SelectArgs) -> Result<Vec<KernelSelector>, Failure> {
-    let usage = |error: &dyn std::fmt::Display| Failure::new(Exit::Usage, error.to_string()).help("see `kmodforge help build` for what --kernel takes");
+async fn kernel_selectors(select: &SelectArgs) -> Result<Vec<KernelSelector>, Failure> {
+    let usage = |error: &dyn std::fmt::Display| Failure::new(Exit::Usage, error.to_string()).help("see `kmodforge build --help` for what --kernel takes");
     let mut selectors = select.kernels.iter().map(|text| text.parse().map_err(|error| usage(&error))).collect::<Result<Vec<KernelSelector>, _>>()?;
     if let Some(file) = &select.kernels_from {
-        let (name, text) = if file.as_os_str() == "-" {
-            let mut text = String::new();
-            std::io::stdin().read_to_string(&mut text).map(|_| ("standard input".to_owned(), text))
-        } else {
-            std::fs::read_to_string(file).map(|text| (file.display().to_string(), text))
-        }
-        .map_err(|error| Failure::new(Exit::Usage, format!("`{}` cannot be read: {error}", file.display())))?;
+        let (name, text) = read_list(file.clone()).await.map_err(|error| Failure::new(Exit::Usage, format!("`{}` cannot be read: {error}", file.display())))?;
         selectors.extend(kernel_index::parse_list(&name, &text)?.into_iter().map(KernelSelector::Exact));
     }
     Ok(selectors)
+}
+
+/// Reads a file, or standard input for `-`, in a thread of its own: a terminal or a pipe may wait for ever, and Ctrl-C must be heard meanwhile.
+async fn read_list(file: PathBuf) -> std::io::Result<(String, String)> {
+    let read = move || {
+        if file.as_os_str() == "-" {
+            let mut text = String::new();
+            std::io::stdin().read_to_string(&mut text).map(|_| ("standard input".to_owned(), text))
+        } else {
+            std::fs::read_to_string(&file).map(|text| (file.display().to_string(), text))
+        }
+    };
+    tokio::task::spawn_blocking(read).await.map_err(std::io::Error::other)?
 }
 
 fn ad_hoc(session: &Session, select: &SelectArgs, kernels: Vec<KernelSelector>) -> Result<Group, Failure> {

@@ -16,11 +16,9 @@ use tempfile::TempDir;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-mod daemons;
+use crate::stack::setting;
 
-fn setting(name: &str) -> String {
-    env::var(name).unwrap_or_else(|| panic!("{name} is not set: run the tests with scripts/stack.sh"))
-}
+mod daemons;
 
 fn base() -> String {
     format!("{}/library/debian:bookworm", setting("KMODFORGE_TEST_REGISTRY"))

@@ -1,4 +1,17 @@
-//! Tests against real daemons; `scripts/stack.sh run -- cargo test --test e2e` provides them.
+//! The program and its `BuildKit` client on real daemons, with real kernels and real drivers; `make test` provides them.
+//!
+//! Nothing here is skipped: without a stack (`scripts/stack.sh run … -- cargo test --features e2e --test e2e`) every test fails and says so.
 #![allow(clippy::unwrap_used, reason = "clippy knows the tests themselves, but not what they are made of")]
 
+mod builders;
 mod buildkit;
+mod files;
+mod forge;
+mod heavy;
+mod kernels;
+mod light;
+mod multi_arch;
+mod node;
+mod rendered;
+mod stack;
+mod verify;

@@ -24,34 +24,34 @@ async fn releases_that_would_hurt_a_shell_or_leave_a_folder() {
         told,
         str![[r#"
 error: `6.1.0-$(id)` is not a kernel selector: `$` is not allowed in it
-  help      see `kmodforge help build` for what --kernel takes
+  help      see `kmodforge build --help` for what --kernel takes
 exit 2
 error: `6.1.0-56-amd64;reboot` is not a kernel selector: `;` is not allowed in it
-  help      see `kmodforge help build` for what --kernel takes
+  help      see `kmodforge build --help` for what --kernel takes
 exit 2
 error: `../../etc/passwd` is not a kernel selector: `/` is not allowed in it
-  help      see `kmodforge help build` for what --kernel takes
+  help      see `kmodforge build --help` for what --kernel takes
 exit 2
 error: `6.1..0` is not a kernel selector: `..` is not allowed in it
-  help      see `kmodforge help build` for what --kernel takes
+  help      see `kmodforge build --help` for what --kernel takes
 exit 2
 error: `6.1.0 -56` is not a kernel selector: ` ` is not allowed in it
-  help      see `kmodforge help build` for what --kernel takes
+  help      see `kmodforge build --help` for what --kernel takes
 exit 2
 error: `6.1.0-`id`*` is not a kernel selector: ``` is not allowed in it
-  help      see `kmodforge help build` for what --kernel takes
+  help      see `kmodforge build --help` for what --kernel takes
 exit 2
 error: `/(/` is not a kernel selector: unclosed group
-  help      see `kmodforge help build` for what --kernel takes
+  help      see `kmodforge build --help` for what --kernel takes
 exit 2
 error: `latest:0` is not a kernel selector: expected a number from 1 to 1000 after `latest:`
-  help      see `kmodforge help build` for what --kernel takes
+  help      see `kmodforge build --help` for what --kernel takes
 exit 2
 error: `` is not a kernel selector: it is empty
-  help      see `kmodforge help build` for what --kernel takes
+  help      see `kmodforge build --help` for what --kernel takes
 exit 2
 error: `vmlinuz` is not a kernel selector: it does not start with a version such as `6.1`
-  help      see `kmodforge help build` for what --kernel takes
+  help      see `kmodforge build --help` for what --kernel takes
 exit 2
 
 "#]]

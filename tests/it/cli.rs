@@ -89,3 +89,35 @@ fn a_bad_log_filter_is_told() {
     let told = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(told.starts_with("error: `KMODFORGE_LOG` is not understood: ") && told.contains("  found     a=b=c\n"), "{told}");
 }
+
+/// Starts the program so that it waits for standard input, and sends it a signal as soon as it listens for signals.
+fn interrupted(verb: &[&str], signal: &str) -> (Option<i32>, String) {
+    let dir = tempfile::tempdir().unwrap();
+    let arguments = [verb, &["--driver", "zfs", "--kernels-from", "-"]].concat();
+    let mut child =
+        Command::new(BIN).args(arguments).env("KMODFORGE_CACHE", dir.path()).current_dir(&dir).stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let input = child.stdin.take();
+    while !listens(child.id()) {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    Command::new("kill").args([signal, child.id().to_string().as_str()]).status().unwrap();
+    let output = child.wait_with_output().unwrap();
+    drop(input);
+    (output.status.code(), String::from_utf8(output.stderr).unwrap())
+}
+
+/// Whether a process catches SIGINT (2) and SIGTERM (15): `SigCgt` of proc_pid_status(5).
+fn listens(process: u32) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+    let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:\t")).unwrap();
+    u64::from_str_radix(caught, 16).unwrap() & 0x4002 == 0x4002
+}
+
+#[test]
+fn one_signal_is_enough_to_stop() {
+    for signal in ["-INT", "-TERM"] {
+        assert_eq!(interrupted(&["plan"], signal), (Some(130), "stopping; once more to stop at once\nerror: interrupted\n".into()));
+    }
+    let build = interrupted(&["build", "--output", "oci:out"], "-INT");
+    assert_eq!(build, (Some(130), "stopping; once more to stop at once\nerror: interrupted before anything was built\n".into()));
+}

@@ -1,0 +1,33 @@
+//! Kernels that are special: without symbol versions, and without what a driver needs.
+
+use kmodforge::record::Outcome;
+
+use crate::forge::{Forge, newest_cloud, newest_sid};
+
+#[test]
+fn a_kernel_without_symbol_versions_raises_no_false_alarm() {
+    let forge = Forge::new("sid", &format!("  - {{drivers: [v4l2loopback@0.15.4], distros: [debian], kernels: [\"{}\"]}}\n", newest_sid()));
+    let run = forge.run(&["build", "--push"]).expect(0);
+    let target = forge.target("v4l2loopback", newest_sid());
+    assert_eq!(target.outcome, Outcome::Built);
+    assert!(target.findings.is_empty(), "{:?}", target.findings);
+    run.does_not_say("symbol-crc");
+}
+
+#[test]
+fn what_a_kernel_lacks_is_told_before_anything_compiles_and_remembered() {
+    let forge = Forge::new("cloud", &format!("  - {{drivers: [v4l2loopback], distros: [debian], kernels: [\"{}\"]}}\n", newest_cloud())).with_own_cache();
+    let plan = forge.run(&["plan"]).expect(0);
+    plan.says("1 to build");
+    let run = forge.run(&["build", "--push"]).expect(4);
+    run.says("kernel has no `CONFIG_VIDEO_DEV`");
+    run.says("1 not possible");
+    run.does_not_say("RUN make");
+    assert_eq!(forge.target("v4l2loopback", newest_cloud()).outcome, Outcome::Unsupported);
+
+    let later = forge.with_builder("unix:///nowhere/at/all.sock".into());
+    let plan = later.run(&["plan"]);
+    plan.says("kernel has no `CONFIG_VIDEO_DEV`");
+    plan.says("1 not possible");
+    later.run(&["build", "--push"]).expect(4).says("kernel has no `CONFIG_VIDEO_DEV`");
+}
