@@ -161,13 +161,19 @@ impl Reason {
     }
 }
 
+/// A driver, with the version if one was named.
+pub type ChosenDriver = (Arc<DriverProfile>, Option<Version>);
+
+/// A distribution, with the release if one was named.
+pub type ChosenDistro = (Arc<DistroProfile>, Option<Id>);
+
 /// Drivers × distributions × kernels × architectures, less the excluded.
 #[derive(Clone, Debug)]
 pub struct Group {
-    /// Drivers, with the version if one was named.
-    pub drivers: Vec<(Arc<DriverProfile>, Option<Version>)>,
-    /// Distributions, with the release if one was named.
-    pub distros: Vec<(Arc<DistroProfile>, Option<Id>)>,
+    /// Drivers.
+    pub drivers: Vec<ChosenDriver>,
+    /// Distributions.
+    pub distros: Vec<ChosenDistro>,
     /// Which kernels.
     pub kernels: Vec<KernelSelector>,
     /// Which architectures.

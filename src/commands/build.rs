@@ -3,7 +3,7 @@
 mod options;
 mod record_file;
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
@@ -84,7 +84,7 @@ fn refuse_nowhere(session: &Session, args: &BuildArgs) -> Result<(), Failure> {
 }
 
 /// The plan, in which what is published already is settled if images are to be pushed, and the digests of its base images.
-async fn plan(session: &Session, args: &BuildArgs, choices: &Choices, registry: &Registry) -> Result<(Plan, HashMap<String, Digest>), Failure> {
+async fn plan(session: &Session, args: &BuildArgs, choices: &Choices, registry: &Registry) -> Result<(Plan, BTreeMap<String, Digest>), Failure> {
     let mut plan = selection::plan(session, &args.select, &choices.arguments()).await?;
     let bases = selection::base_digests(session, registry, &plan).await;
     if args.result.push {

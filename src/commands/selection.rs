@@ -16,10 +16,9 @@ use crate::kernel::KernelRelease;
 use crate::kernel_index::{self, IndexRequest};
 use crate::kernel_selector::KernelSelector;
 use crate::package::PublishedRelease;
-use crate::plan::{Group, Known, Naming, Plan, State, Target};
+use crate::plan::{ChosenDistro, ChosenDriver, Group, Known, Naming, Plan, State, Target};
 use crate::profile::distro::{DistroProfile, Release, Repository};
-use crate::profile::driver::DriverProfile;
-use crate::profile::{Id, Version};
+use crate::profile::Id;
 use crate::project::{DriverSelector, MatrixRow};
 use crate::reference::{Digest, Reference};
 use crate::registry::{Published, Registry};
@@ -146,11 +145,11 @@ fn driver_selector(text: &str) -> Result<DriverSelector, Failure> {
 ///
 /// # Errors
 /// When there is none, or not that version.
-pub fn driver_named(session: &Session, text: &str) -> Result<(Arc<DriverProfile>, Option<Version>), Failure> {
+pub fn driver_named(session: &Session, text: &str) -> Result<ChosenDriver, Failure> {
     driver(session, &driver_selector(text)?)
 }
 
-fn driver(session: &Session, selector: &DriverSelector) -> Result<(Arc<DriverProfile>, Option<Version>), Failure> {
+fn driver(session: &Session, selector: &DriverSelector) -> Result<ChosenDriver, Failure> {
     let profile = session.catalog.driver(selector.driver.as_str())?;
     if let Some(version) = &selector.version
         && profile.version(version.as_str()).is_none()
@@ -164,7 +163,7 @@ fn driver(session: &Session, selector: &DriverSelector) -> Result<(Arc<DriverPro
 ///
 /// # Errors
 /// When there is none, or not that release.
-pub fn distro(session: &Session, arg: &DistroArg) -> Result<(Arc<DistroProfile>, Option<Id>), Failure> {
+pub fn distro(session: &Session, arg: &DistroArg) -> Result<ChosenDistro, Failure> {
     let profile = session.catalog.distro(&arg.id)?;
     let release = match &arg.release {
         None => None,
@@ -197,7 +196,7 @@ fn unknown<'n>(headline: &str, known: impl Iterator<Item = &'n str>) -> Failure 
 ///
 /// # Errors
 /// When no distribution recognises a release, or several do.
-pub fn recognising(session: &Session, kernels: &[KernelSelector]) -> Result<Vec<(Arc<DistroProfile>, Option<Id>)>, Failure> {
+pub fn recognising(session: &Session, kernels: &[KernelSelector]) -> Result<Vec<ChosenDistro>, Failure> {
     let mut found: BTreeMap<Id, Arc<DistroProfile>> = BTreeMap::new();
     for kernel in kernels {
         match kernel.exact() {
@@ -212,7 +211,7 @@ pub fn recognising(session: &Session, kernels: &[KernelSelector]) -> Result<Vec<
 }
 
 /// The architectures that exact releases name, else this machine's.
-fn implied_arches(distros: &[(Arc<DistroProfile>, Option<Id>)], kernels: &[KernelSelector]) -> Vec<Arch> {
+fn implied_arches(distros: &[ChosenDistro], kernels: &[KernelSelector]) -> Vec<Arch> {
     let named = |kernel: &KernelSelector| kernel.exact().and_then(|release| distros.iter().find_map(|(profile, _)| profile.recognise(release)?.arch));
     let arches: BTreeSet<_> = kernels.iter().map(|kernel| named(kernel).unwrap_or_else(host_arch)).collect();
     arches.into_iter().collect()
@@ -360,7 +359,7 @@ pub fn tell_skipped(plan: &Plan, ui: &Ui) {
 }
 
 /// Digests of the base images of a plan, where a registry tells.
-pub async fn base_digests(session: &Session, registry: &Registry, plan: &Plan) -> HashMap<String, Digest> {
+pub async fn base_digests(session: &Session, registry: &Registry, plan: &Plan) -> BTreeMap<String, Digest> {
     let images: BTreeSet<_> = plan.targets.iter().map(|target| target.distro.release.base_image.clone()).collect();
     let mirrors = session.mirrors();
     let asking = images.into_iter().map(|image| {
@@ -374,7 +373,7 @@ pub async fn base_digests(session: &Session, registry: &Registry, plan: &Plan) -
 ///
 /// # Errors
 /// When the registry does not answer.
-pub async fn settle(plan: &mut Plan, registry: &Registry, bases: &HashMap<String, Digest>, force: bool) -> Result<(), Failure> {
+pub async fn settle(plan: &mut Plan, registry: &Registry, bases: &BTreeMap<String, Digest>, force: bool) -> Result<(), Failure> {
     let images: Vec<_> = plan.targets.iter().map(|target| target.image.clone()).collect::<BTreeSet<_>>().into_iter().collect();
     let answers: HashMap<Reference, Option<Published>> = futures::stream::iter(images)
         .map(|image| async move { registry.published(&image).await.map(|published| (image, published)) })

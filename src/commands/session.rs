@@ -18,7 +18,7 @@ use crate::reference::Reference;
 use crate::registry::{Registry, RegistryOptions};
 
 /// Seconds that a kernel index is taken as fresh; so long a repeated command asks no repository.
-const INDEX_FRESH: Duration = Duration::from_secs(60);
+const INDEX_FRESH: Duration = Duration::from_mins(1);
 
 /// Everything that a verb starts from.
 pub struct Session {

@@ -25,8 +25,7 @@ use crate::kernel::KernelRelease;
 use crate::kernel_selector::KernelSelector;
 use crate::kmod::Module;
 use crate::pipeline::{explain_solve, kernel_facts};
-use crate::plan::{Group, Known, Naming, Plan, Target};
-use crate::profile::Version;
+use crate::plan::{ChosenDriver, Group, Known, Naming, Plan, Target};
 use crate::profile::driver::{DriverProfile, Requirements};
 use crate::render::{self, ANNOTATION};
 use crate::ui::Ui;
@@ -134,7 +133,7 @@ fn kernel_of(args: &VerifyArgs, image: &LocalImage, files: &Files) -> Result<Ker
 }
 
 /// The driver that was named, else the label's if the catalogue has it.
-fn driver_of(session: &Session, args: &VerifyArgs, image: &LocalImage) -> Result<Option<(Arc<DriverProfile>, Option<Version>)>, Failure> {
+fn driver_of(session: &Session, args: &VerifyArgs, image: &LocalImage) -> Result<Option<ChosenDriver>, Failure> {
     if let Some(text) = &args.driver {
         return selection::driver_named(session, text).map(Some);
     }
@@ -150,7 +149,7 @@ async fn target_for(
     args: &VerifyArgs,
     kernel: &KernelRelease,
     arch: Arch,
-    driver: Option<&(Arc<DriverProfile>, Option<Version>)>,
+    driver: Option<&ChosenDriver>,
 ) -> Result<Target, Failure> {
     let kernels = vec![KernelSelector::Exact(kernel.clone())];
     let distros = match &args.distro {

@@ -23,7 +23,7 @@ use crate::record::{Outcome, TargetRecord};
 use crate::render;
 
 /// Does what the plan says about a target, and tells how it went.
-pub async fn build(
+pub(super) async fn build(
     workshop: &Workshop,
     target: &Target,
     index: usize,

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
-use super::{Group, Known, Naming, Plan, PlanError, PlannedDistro, PlannedDriver, PlannedToolchain, Reason, Skipped, State, Target, label};
+use super::{ChosenDriver, Group, Known, Naming, Plan, PlanError, PlannedDistro, PlannedDriver, PlannedToolchain, Reason, Skipped, State, Target, label};
 use crate::arch::Arch;
 use crate::kernel::{KernelRelease, KernelVersion, nearest};
 use crate::kernel_selector::KernelSelector;
@@ -49,7 +49,7 @@ struct Choice<'a> {
 }
 
 impl<'a> Choice<'a> {
-    fn of((profile, named): &'a (Arc<DriverProfile>, Option<Version>)) -> Self {
+    fn of((profile, named): &'a ChosenDriver) -> Self {
         let versions = (0..profile.versions.len()).map(|index| {
             let driver = PlannedDriver { profile: profile.clone(), index };
             let rules = driver.config_rules();
@@ -92,14 +92,15 @@ impl<'a> Planner<'a> {
     fn add_target(
         &mut self,
         group: &Group,
-        choice: &Choice<'a>,
+        driver: &Choice<'a>,
         shelf: &mut Shelf<'a>,
         published: &'a PublishedKernel,
         kernel: &Arc<PublishedKernel>,
     ) -> Result<(), PlanError> {
-        let (index, supported) = choice.version_for(kernel.release.version(), shelf.arch);
-        let (driver, rules) = &choice.versions[index];
-        let (id, version, distro) = (&choice.profile.id, driver.version().version.as_str(), shelf.distro.profile.id.as_str());
+        let (index, supported) = driver.version_for(kernel.release.version(), shelf.arch);
+        let id = &driver.profile.id;
+        let (driver, rules) = &driver.versions[index];
+        let (version, distro) = (driver.version().version.as_str(), shelf.distro.profile.id.as_str());
         let excluded = group.excludes.iter().any(|exclude| exclude.fits(id.as_str(), version, distro, &kernel.release, shelf.arch));
         if excluded || !self.seen.insert((id, index, &shelf.index.release, &published.release, shelf.arch)) {
             return Ok(());
@@ -182,7 +183,9 @@ fn select<'a>(kernels: &'a [PublishedKernel], selectors: &[KernelSelector], matc
             KernelSelector::Glob(_) | KernelSelector::Regex(_) => (0..kernels.len()).filter(|position| selector.matches(&kernels[*position].release)).collect(),
         };
         *matched |= !fitting.is_empty();
-        fitting.into_iter().for_each(|position| selected[position] = true);
+        for position in fitting {
+            selected[position] = true;
+        }
     }
     kernels.iter().zip(selected).filter_map(|(kernel, selected)| selected.then_some(kernel)).collect()
 }

@@ -1,6 +1,6 @@
 //! What the command line says about how to build.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -49,7 +49,7 @@ impl Choices {
     }
 
     /// The pipeline's options for a plan.
-    pub(super) fn options(&self, session: &Session, args: &BuildArgs, plan: &Plan, jobs: usize, work: &Path, bases: HashMap<String, Digest>) -> Options {
+    pub(super) fn options(&self, session: &Session, args: &BuildArgs, plan: &Plan, jobs: usize, work: &Path, bases: BTreeMap<String, Digest>) -> Options {
         let folder = |driver: &str| (driver.to_owned(), session.driver_folder(driver));
         Options {
             jobs,
