@@ -81,14 +81,14 @@ fn what_a_hostile_profile_says_stays_a_word() {
     driver.summary = EVIL.into();
     driver.modules[0].name = EVIL.into();
     driver.build.packages = [("apt".to_owned(), vec![EVIL.to_owned()])].into();
-    driver.build.steps = serde_saphyr::from_str(&format!("[{{run: {{command: [echo, {}]}}}}]", serde_json::to_string(EVIL).unwrap())).unwrap();
+    driver.build.steps = serde_saphyr::from_str(&format!("[{{run: {{command: [say, {}]}}}}]", serde_json::to_string(EVIL).unwrap())).unwrap();
     target.driver = crate::plan::PlannedDriver { profile: driver.into(), index: 0 }.into();
     let mut kernel = target.kernel.as_ref().clone();
     kernel.headers[0].url = format!("http://x/{EVIL}");
     target.kernel = kernel.into();
     let text = dockerfile(&target, &Mirrors::default()).unwrap();
-    assert_eq!(words_after(&text, "echo"), [EVIL]);
-    assert_eq!(words_after(&text, "take")[1], format!("{EVIL}.ko"));
+    assert_eq!(words_after(&text, "say"), [EVIL]);
+    assert_eq!(words_after(&text, "take ''")[0], format!("{EVIL}.ko"));
     let label = text.lines().find(|line| line.contains("image.description=")).unwrap();
     assert_eq!(label.trim(), r#"org.opencontainers.image.description="'; touch /tmp/owned; \$(id) `id` \"\\ && x" \"#);
     // Whatever stands in the text, it stands in quotes: bash finds every RUN whole.
@@ -180,9 +180,12 @@ fn an_image_is_current_only_if_everything_is_as_it_was() {
     assert_eq!(is_current(&target, &annotations, None), Ok(()));
     assert_eq!(is_current(&target, &annotations, Some(&Digest::of(b"new"))), Err("base image changed".into()));
     assert_eq!(is_current(&target, &BTreeMap::new(), None), Err("tag exists, but holds an image that was not made by kmodforge".into()));
-    for (part, reason) in
-        [("source", "driver source changed"), ("kernel", "kernel headers changed"), ("tools", "programs of the image changed"), ("recipe", "build recipe changed")]
-    {
+    for (part, reason) in [
+        ("source", "driver source changed"),
+        ("kernel", "kernel headers changed"),
+        ("tools", "programs of the image changed"),
+        ("recipe", "build recipe changed"),
+    ] {
         let mut annotations = annotations.clone();
         annotations.insert("io.kmodforge.input-digest".into(), Digest::of(b"old").to_string());
         annotations.insert(format!("io.kmodforge.input.{part}"), "000000000000".into());
