@@ -38,7 +38,7 @@ pub async fn run(global: &GlobalArgs, args: &BuildArgs, ui: &Ui, cancel: Cancell
     let registry = Arc::new(session.registry(&args.registry)?);
     let (plan, bases) = tokio::select! {
         planned = plan(&session, args, &choices, &registry) => planned?,
-        () = cancel.cancelled() => return Err(interrupted()),
+        () = cancel.cancelled() => return Err(Failure::new(Exit::Interrupted, "interrupted before anything was built")),
     };
     selection::tell_skipped(&plan, ui);
 
@@ -60,7 +60,9 @@ pub async fn run(global: &GlobalArgs, args: &BuildArgs, ui: &Ui, cancel: Cancell
         }
     };
     if !cancel.is_cancelled() {
-        tell(outputs::write(&args.result.outputs, &plan, &finished, builder.as_ref(), ui).await);
+        for failure in outputs::write(&args.result.outputs, &plan, &finished, builder.as_ref(), ui).await {
+            tell(Err(failure));
+        }
     }
     let (record, written) = record.finish();
     tell(written);
@@ -97,6 +99,7 @@ async fn builder_for(plan: &Plan, session: &Session, args: &BuildArgs, ui: &Ui, 
         return Ok(Arc::new(NoBuilder::default()));
     }
     let builder = connect_unless_cancelled(session, &args.solve.builder.parse()?, cancel).await?;
+    outputs::check(&args.result.outputs, builder.as_ref())?;
     ui.note(&format!("builder: {} at {}", builder.info().name, builder.info().endpoint));
     Ok(builder)
 }

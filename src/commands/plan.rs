@@ -34,6 +34,7 @@ pub async fn run(global: &GlobalArgs, args: &PlanArgs, ui: &Ui) -> Result<Exit, 
         PlanFormat::Github => ui.data(&format!("{}\n", github(&plan))),
         PlanFormat::Gitlab => ui.json_data(&gitlab(&plan)),
     }
+    plan.skipped.iter().filter_map(|skipped| Failure::try_from(skipped).ok()).for_each(|failure| ui.failure(&failure));
     Ok(exit_code(&plan))
 }
 

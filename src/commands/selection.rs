@@ -99,10 +99,15 @@ fn nothing_selected(select: &SelectArgs, project: bool) -> Failure {
 }
 
 async fn kernel_selectors(select: &SelectArgs) -> Result<Vec<KernelSelector>, Failure> {
-    let usage = |error: &dyn std::fmt::Display| Failure::new(Exit::Usage, error.to_string()).help("see `kmodforge build --help` for what --kernel takes");
+    let usage = |error: &dyn std::fmt::Display| {
+        Failure::new(Exit::Usage, error.to_string()).help("expected a release (`uname -r`), a pattern such as `6.1.*-amd64`, `/regex/`, `latest` or `latest:N`")
+    };
     let mut selectors = select.kernels.iter().map(|text| text.parse().map_err(|error| usage(&error))).collect::<Result<Vec<KernelSelector>, _>>()?;
     if let Some(file) = &select.kernels_from {
-        let (name, text) = read_list(file.clone()).await.map_err(|error| Failure::new(Exit::Usage, format!("`{}` cannot be read: {error}", file.display())))?;
+        let (name, text) = read_list(file.clone()).await.map_err(|error| {
+            Failure::new(Exit::Usage, format!("the list of kernels `{}` cannot be read: {error}", file.display()))
+                .help("expected a file with one kernel release per line, as `uname -r` prints it, or `-` for standard input")
+        })?;
         selectors.extend(kernel_index::parse_list(&name, &text)?.into_iter().map(KernelSelector::Exact));
     }
     Ok(selectors)
@@ -113,7 +118,7 @@ async fn read_list(file: PathBuf) -> std::io::Result<(String, String)> {
     let read = move || {
         if file.as_os_str() == "-" {
             let mut text = String::new();
-            std::io::stdin().read_to_string(&mut text).map(|_| ("standard input".to_owned(), text))
+            std::io::stdin().read_to_string(&mut text).map(|_| ("-".to_owned(), text))
         } else {
             std::fs::read_to_string(&file).map(|text| (file.display().to_string(), text))
         }
@@ -178,7 +183,13 @@ pub fn release_of<'p>(profile: &'p DistroProfile, wanted: &str) -> Result<&'p Re
 }
 
 fn unknown<'n>(headline: &str, known: impl Iterator<Item = &'n str>) -> Failure {
-    Failure::new(Exit::Usage, headline).fact("expected", format!("one of {}", known.map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")))
+    let known: Vec<_> = known.map(|name| format!("`{name}`")).collect();
+    let failure = Failure::new(Exit::Usage, headline);
+    match known.as_slice() {
+        [] => failure.fact("expected", "none; there are none to choose from"),
+        [only] => failure.fact("expected", only),
+        several => failure.fact("expected", format!("one of {}", several.join(", "))),
+    }
 }
 
 /// The distributions that recognise the exact releases; all of them where only patterns were given.
@@ -307,7 +318,7 @@ fn fallback_repositories(release: &Release, wanted: &[Fallback]) -> Result<Vec<R
     let mut repositories = Vec::new();
     for Fallback { name, value } in wanted {
         let Some(fallback) = release.fallbacks.iter().find(|known| known.id.as_str() == name) else {
-            return Err(unknown(&format!("{} has no fallback `{name}`", release.id), release.fallbacks.iter().map(|fallback| fallback.id.as_str())));
+            return Err(unknown(&format!("release `{}` has no fallback `{name}`", release.id), release.fallbacks.iter().map(|fallback| fallback.id.as_str())));
         };
         for repository in &fallback.repositories {
             let mut repository = repository.clone();
@@ -340,7 +351,10 @@ fn fallback_repositories(release: &Release, wanted: &[Fallback]) -> Result<Vec<R
 /// Says what was left out, and why.
 pub fn tell_skipped(plan: &Plan, ui: &Ui) {
     for skipped in &plan.skipped {
-        ui.note(&format!("{}: {}", skipped.target, skipped.reason));
+        match Failure::try_from(skipped) {
+            Ok(failure) => ui.failure(&failure),
+            Err(reason) => ui.note(&format!("{}: {reason}", skipped.target)),
+        }
     }
 }
 

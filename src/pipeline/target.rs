@@ -90,6 +90,9 @@ impl<'a> Story<'a> {
     }
 
     async fn tell(&mut self) -> Result<Image, TargetError> {
+        if self.log.path().is_none() {
+            let _ = self.events.send(Event::Note(format!("the build log {}", self.log.describe())));
+        }
         self.enter(Phase::Fetch);
         let (source, firmware) = self.fetch().await?;
         let dockerfile: Arc<str> = render::dockerfile(self.target, &self.workshop.options.mirrors)?.into();

@@ -214,9 +214,10 @@ fn no_kernel(selector: &KernelSelector, group: &Group, asked: &[Stock<'_>]) -> P
         selector: selector.to_string(),
         distros: profiles().map(|profile| profile.id.as_str()).collect::<Vec<_>>().join(", "),
         looked_in: format!(
-            "{}: {kernels} {} kernels",
+            "{}: {kernels} {} {}",
             places.into_iter().collect::<Vec<_>>().join(", "),
-            group.arches.iter().map(|arch| arch.oci()).collect::<Vec<_>>().join(" and ")
+            group.arches.iter().map(|arch| arch.oci()).collect::<Vec<_>>().join(" and "),
+            if kernels == 1 { "kernel" } else { "kernels" }
         ),
         nearest: nearest(releases, &selector.to_string(), 3),
         list_command: format!("kmodforge kernels list{}", profiles().next().map(|profile| format!(" --distro {}", profile.id)).unwrap_or_default()),

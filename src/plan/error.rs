@@ -1,6 +1,6 @@
 //! Why there is no plan, in words.
 
-use super::NamingError;
+use super::{NamingError, Reason, Skipped};
 use crate::error::{Exit, Failure};
 use crate::kernel::KernelRelease;
 
@@ -36,6 +36,23 @@ pub enum PlanError {
     /// A name cannot be made.
     #[error(transparent)]
     Naming(#[from] NamingError),
+}
+
+/// What should have been possible and is not; of everything else, the reason.
+impl TryFrom<&Skipped> for Failure {
+    type Error = String;
+
+    fn try_from(skipped: &Skipped) -> Result<Self, String> {
+        match &skipped.reason {
+            Reason::NoCompiler { package, place } => {
+                Ok(Self::new(Exit::Failed, format!("{} cannot be built: its kernel's compiler is missing", skipped.target))
+                    .fact("expected", format!("package `{package}`"))
+                    .fact("looked in", place)
+                    .help("add a repository that has it to the distro profile (--profiles DIR), or leave this kernel out"))
+            }
+            reason => Err(reason.to_string()),
+        }
+    }
 }
 
 impl From<PlanError> for Failure {

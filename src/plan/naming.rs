@@ -118,9 +118,13 @@ impl From<NamingError> for Failure {
         let failure = Self::new(Exit::Usage, error.to_string());
         match error {
             NamingError::Template(error) => failure
-                .fact("found", error.message)
+                .fact("found", error.message.trim_start_matches("error: "))
                 .help("a template may name `driver.id`, `driver.version`, `distro.id`, `distro.release`, `distro.version`, `kernel.release`, `kernel.tag`, `kernel.version`, `kernel.flavour` and `arch`"),
-            NamingError::Invalid { template, .. } => failure.fact("made by", if template == "--repo" { "the repository".into() } else { format!("the {template} template") }),
+            NamingError::Invalid { template, .. } => match template.as_str() {
+                "--repo" => failure.help("a repository looks like `registry.example/drivers`; the driver's id is added to it"),
+                "tag" => failure.fact("made by", "the tag template").help("`{{ kernel.tag }}` is the kernel release made safe for tags"),
+                other => failure.fact("made by", format!("the {other} template")).help("an image looks like `registry.example/drivers/name`; its tag is made by another template"),
+            },
         }
     }
 }

@@ -43,6 +43,7 @@ async fn the_builder_that_was_asked_for_is_not_there() {
 error: no builder answers at `unix:///nowhere/b.sock`
   found     No such file or directory (os error 2)
   asked by  --builder
+  help      start it, or name another one with `--builder`; `kmodforge doctor` shows what there is
 exit 1
 
 "#]]
@@ -50,7 +51,7 @@ exit 1
     assert_data_eq!(
         world.build(ALL, &["--builder", "nowhere"]).await.errors(),
         str![[r#"
-error: `nowhere` is no builder; expected `auto`, `docker`, `docker:SOCKET`, `unix://PATH`, `tcp://HOST:PORT` or `ssh://HOST`
+error: `nowhere` is no builder; expected `auto`, `docker`, `docker:SOCKET`, `unix://PATH`, `tcp://HOST:PORT`, `ssh://HOST` or `private`
 exit 2
 
 "#]]
@@ -84,11 +85,11 @@ async fn the_builder_dies_in_the_middle() {
     assert_data_eq!(
         ran.errors(),
         str![[r#"
-error: the connection to the builder was lost: transport error: connection error: stream closed because of a broken pipe
+error: the connection to the builder was lost: [..]
   target    kmf 1.0 for 6.1.0-56-amd64 (debian bookworm, amd64)
   log       .kmodforge/logs/kmf-1.0-6.1.0-56-amd64-amd64.log (2 lines)
   help      see whether the builder still runs (kmodforge doctor), then run the same command again: finished targets are skipped
-error: the connection to the builder was lost: transport error: No such file or directory (os error 2)
+error: the connection to the builder was lost: [..]
   target    kmf 1.0 for 6.1.0-55-amd64 (debian bookworm, amd64)
   log       .kmodforge/logs/kmf-1.0-6.1.0-55-amd64-amd64.log (0 lines)
   help      see whether the builder still runs (kmodforge doctor), then run the same command again: finished targets are skipped
@@ -112,6 +113,7 @@ async fn one_of_many_does_not_compile() {
         vec!["  CC [M]  /src/kmf_core.o", "/src/kmf_core.c:7:9: error: too few arguments to function `v4l2_fh_add`", "make[1]: *** [Makefile:1] Error 1"];
     world.bench.set("6.1.0-55", "artifacts", Act::Fail("[build 3/4] RUN --mount=type=bind,from=headers make -C /usr/src modules", lines, 2));
     let ran = world.build(ALL, &["--jobs", "1"]).await.ended(1);
+    assert!(ran.err.contains("\n2 targets done, 1 failed\n"), "{}", ran.err);
     assert_data_eq!(
         ran.errors(),
         str![[r#"
@@ -177,8 +179,8 @@ error: kmf 1.0 for 6.1.0-55-amd64 (debian bookworm, amd64) could not be built: i
   step      [headers 1/1] RUN for package in a b
   log       .kmodforge/logs/kmf-1.0-6.1.0-55-amd64-amd64.log (2 lines)
             E: Failed to fetch http://ftp.debian.org/debian/pool/x.deb  404  Not Found
-error: REGISTRY/library/debian:bookworm: not found
-  target    kmf 1.0 for 6.1.0-54-amd64 (debian bookworm, amd64)
+error: kmf 1.0 for 6.1.0-54-amd64 (debian bookworm, amd64) could not be built
+  builder   REGISTRY/library/debian:bookworm: not found
   log       .kmodforge/logs/kmf-1.0-6.1.0-54-amd64-amd64.log (2 lines)
   help      check the image's name, and `mirrors` in kmodforge.yaml
 exit 1
@@ -211,42 +213,34 @@ async fn tars_with_traps_are_refused() {
         told,
         str![[r#"
 error: the builder's tar is refused: entry `/etc/passwd` has an absolute path
-  tar       DIR/tmp/kmodforge-RUN/0-artifacts.tar
   target    kmf 1.0 for 6.1.0-56-amd64 (debian bookworm, amd64)
   help      nothing was published; look at what the driver's build recipe installs
 exit 1
 error: the builder's tar is refused: entry `tools/../../etc/passwd` has `..` in its path
-  tar       DIR/tmp/kmodforge-RUN/0-artifacts.tar
   target    kmf 1.0 for 6.1.0-56-amd64 (debian bookworm, amd64)
   help      nothing was published; look at what the driver's build recipe installs
 exit 1
 error: the builder's tar is refused: entry `tools/dev/sda` is a device node
-  tar       DIR/tmp/kmodforge-RUN/0-artifacts.tar
   target    kmf 1.0 for 6.1.0-56-amd64 (debian bookworm, amd64)
   help      nothing was published; look at what the driver's build recipe installs
 exit 1
 error: the builder's tar is refused: entry `modules/dev` is a device node
-  tar       DIR/tmp/kmodforge-RUN/0-artifacts.tar
   target    kmf 1.0 for 6.1.0-56-amd64 (debian bookworm, amd64)
   help      nothing was published; look at what the driver's build recipe installs
 exit 1
 error: the builder's tar is refused: entry `tools/usr/lib` is a link out of the image: `../../../etc`
-  tar       DIR/tmp/kmodforge-RUN/0-artifacts.tar
   target    kmf 1.0 for 6.1.0-56-amd64 (debian bookworm, amd64)
   help      nothing was published; look at what the driver's build recipe installs
 exit 1
 error: the builder's tar is refused: entry `tools/shadow` is a hard link to `etc/shadow`, which is no file of the same layer
-  tar       DIR/tmp/kmodforge-RUN/0-artifacts.tar
   target    kmf 1.0 for 6.1.0-56-amd64 (debian bookworm, amd64)
   help      nothing was published; look at what the driver's build recipe installs
 exit 1
 error: the builder's tar is refused: entry `etc/passwd` is not below `tools/`, `modules/`, `evidence/`
-  tar       DIR/tmp/kmodforge-RUN/0-artifacts.tar
   target    kmf 1.0 for 6.1.0-56-amd64 (debian bookworm, amd64)
   help      nothing was published; look at what the driver's build recipe installs
 exit 1
 error: the builder's tar is refused: entry `tools/.wh.sh` is an overlay whiteout
-  tar       DIR/tmp/kmodforge-RUN/0-artifacts.tar
   target    kmf 1.0 for 6.1.0-56-amd64 (debian bookworm, amd64)
   help      nothing was published; look at what the driver's build recipe installs
 exit 1
@@ -268,11 +262,9 @@ async fn results_that_are_cut_short_or_empty() {
         world.build(ALL, &["--jobs", "1"]).await.ended(1).errors(),
         str![[r#"
 error: the builder's tar is refused: it is truncated: it ends at byte 10496
-  tar       DIR/tmp/kmodforge-RUN/0-artifacts.tar
   target    kmf 1.0 for 6.1.0-56-amd64 (debian bookworm, amd64)
   help      run again: the transfer may have been cut short
 error: the builder's tar is refused: it is truncated: it ends at byte 0
-  tar       DIR/tmp/kmodforge-RUN/1-artifacts.tar
   target    kmf 1.0 for 6.1.0-55-amd64 (debian bookworm, amd64)
   help      run again: the transfer may have been cut short
 error: the builder's tar has no file `evidence/reference.ko`
@@ -336,7 +328,7 @@ async fn a_kernel_that_lacks_an_option_is_remembered() {
     world.profile("drivers/kmf.yaml", &driver.replace("CONFIG_VIDEO_DEV", "CONFIG_DRM"));
     let ran = world.build("latest", &[]).await.ended(4);
     assert_data_eq!(
-        ran.err,
+        ran.calm(),
         str![[r#"
 builder: buildkitd 0.32.2 at unix://BUILDER
 TIME run started, 1 target
@@ -344,12 +336,12 @@ TIME kmf@1.0/6.1.0-56-amd64 started
 TIME kmf@1.0/6.1.0-56-amd64 fetch started
 TIME kmf@1.0/6.1.0-56-amd64 headers started
 TIME kmf@1.0/6.1.0-56-amd64 headers [build 3/4] RUN make modules started
-TIME kmf@1.0/6.1.0-56-amd64 headers [build 3/4] RUN make modules done 1.0s
-TIME kmf@1.0/6.1.0-56-amd64 skipped kernel has no `CONFIG_DRM` 0.1s
-DRIVER   DISTRO           KERNEL          ARCH   RESULT                      TIME  SIZE  NEW  DIGEST
-kmf 1.0  debian bookworm  6.1.0-56-amd64  amd64  kernel has no `CONFIG_DRM`
+TIME kmf@1.0/6.1.0-56-amd64 headers [build 3/4] RUN make modules done SOMEs
+TIME kmf@1.0/6.1.0-56-amd64 skipped kernel has no `CONFIG_DRM` SOMEs
+DRIVER DISTRO KERNEL ARCH RESULT TIME SIZE NEW DIGEST
+kmf 1.0 debian bookworm 6.1.0-56-amd64 amd64 kernel has no `CONFIG_DRM`
 0 targets done, 1 not possible
-record    kmodforge-record.json
+record kmodforge-record.json
 
 "#]]
     );

@@ -16,7 +16,7 @@ async fn builds_pushes_and_records() {
     let world = World::new().await;
     let ran = world.build(ALL, &["--jobs", "1"]).await.ended(0);
     assert_data_eq!(
-        ran.out,
+        ran.out.as_str(),
         str![[r#"
 REGISTRY/drivers/kmf:1.0-6.1.0-56-amd64@sha256:DIGEST
 REGISTRY/drivers/kmf:1.0-6.1.0-55-amd64@sha256:DIGEST
@@ -25,7 +25,7 @@ REGISTRY/drivers/kmf:1.0-6.1.0-54-amd64@sha256:DIGEST
 "#]]
     );
     assert_data_eq!(
-        ran.err,
+        ran.calm(),
         str![[r#"
 builder: buildkitd 0.32.2 at unix://BUILDER
 TIME run started, 3 targets
@@ -33,44 +33,44 @@ TIME kmf@1.0/6.1.0-56-amd64 started
 TIME kmf@1.0/6.1.0-56-amd64 fetch started
 TIME kmf@1.0/6.1.0-56-amd64 headers started
 TIME kmf@1.0/6.1.0-56-amd64 headers [build 3/4] RUN make modules started
-TIME kmf@1.0/6.1.0-56-amd64 headers [build 3/4] RUN make modules done 1.0s
+TIME kmf@1.0/6.1.0-56-amd64 headers [build 3/4] RUN make modules done SOMEs
 TIME kmf@1.0/6.1.0-56-amd64 compile started
 TIME kmf@1.0/6.1.0-56-amd64 compile [build 3/4] RUN make modules started
-TIME kmf@1.0/6.1.0-56-amd64 compile [build 3/4] RUN make modules done 1.0s
+TIME kmf@1.0/6.1.0-56-amd64 compile [build 3/4] RUN make modules done SOMEs
 TIME kmf@1.0/6.1.0-56-amd64 check started
 TIME kmf@1.0/6.1.0-56-amd64 assemble started
 TIME kmf@1.0/6.1.0-56-amd64 publish started
-TIME kmf@1.0/6.1.0-56-amd64 done built, 17 checks passed 0.2s +3.2 kB sha256:DIGEST
+TIME kmf@1.0/6.1.0-56-amd64 done built, 17 checks passed SOMEs +SOME B sha256:DIGEST
 TIME kmf@1.0/6.1.0-55-amd64 started
 TIME kmf@1.0/6.1.0-55-amd64 fetch started
 TIME kmf@1.0/6.1.0-55-amd64 headers started
 TIME kmf@1.0/6.1.0-55-amd64 headers [build 3/4] RUN make modules started
-TIME kmf@1.0/6.1.0-55-amd64 headers [build 3/4] RUN make modules done 1.0s
+TIME kmf@1.0/6.1.0-55-amd64 headers [build 3/4] RUN make modules done SOMEs
 TIME kmf@1.0/6.1.0-55-amd64 compile started
 TIME kmf@1.0/6.1.0-55-amd64 compile [build 3/4] RUN make modules started
-TIME kmf@1.0/6.1.0-55-amd64 compile [build 3/4] RUN make modules done 1.0s
+TIME kmf@1.0/6.1.0-55-amd64 compile [build 3/4] RUN make modules done SOMEs
 TIME kmf@1.0/6.1.0-55-amd64 check started
 TIME kmf@1.0/6.1.0-55-amd64 assemble started
 TIME kmf@1.0/6.1.0-55-amd64 publish started
-TIME kmf@1.0/6.1.0-55-amd64 done built, 17 checks passed 0.1s +3.0 kB sha256:DIGEST
+TIME kmf@1.0/6.1.0-55-amd64 done built, 17 checks passed SOMEs +SOME B sha256:DIGEST
 TIME kmf@1.0/6.1.0-54-amd64 started
 TIME kmf@1.0/6.1.0-54-amd64 fetch started
 TIME kmf@1.0/6.1.0-54-amd64 headers started
 TIME kmf@1.0/6.1.0-54-amd64 headers [build 3/4] RUN make modules started
-TIME kmf@1.0/6.1.0-54-amd64 headers [build 3/4] RUN make modules done 1.0s
+TIME kmf@1.0/6.1.0-54-amd64 headers [build 3/4] RUN make modules done SOMEs
 TIME kmf@1.0/6.1.0-54-amd64 compile started
 TIME kmf@1.0/6.1.0-54-amd64 compile [build 3/4] RUN make modules started
-TIME kmf@1.0/6.1.0-54-amd64 compile [build 3/4] RUN make modules done 1.0s
+TIME kmf@1.0/6.1.0-54-amd64 compile [build 3/4] RUN make modules done SOMEs
 TIME kmf@1.0/6.1.0-54-amd64 check started
 TIME kmf@1.0/6.1.0-54-amd64 assemble started
 TIME kmf@1.0/6.1.0-54-amd64 publish started
-TIME kmf@1.0/6.1.0-54-amd64 done built, 17 checks passed 0.1s +3.0 kB sha256:DIGEST
-DRIVER   DISTRO           KERNEL          ARCH   RESULT  TIME    SIZE      NEW  DIGEST
-kmf 1.0  debian bookworm  6.1.0-56-amd64  amd64  built   0.2s  4.5 kB  +3.2 kB  sha256:b43a31…
-kmf 1.0  debian bookworm  6.1.0-55-amd64  amd64  built   0.1s  4.5 kB  +3.0 kB  sha256:402009…
-kmf 1.0  debian bookworm  6.1.0-54-amd64  amd64  built   0.1s  4.5 kB  +3.0 kB  sha256:2ec164…
+TIME kmf@1.0/6.1.0-54-amd64 done built, 17 checks passed SOMEs +SOME B sha256:DIGEST
+DRIVER DISTRO KERNEL ARCH RESULT TIME SIZE NEW DIGEST
+kmf 1.0 debian bookworm 6.1.0-56-amd64 amd64 built SOMEs SOME B +SOME B sha256:SHORT…
+kmf 1.0 debian bookworm 6.1.0-55-amd64 amd64 built SOMEs SOME B +SOME B sha256:SHORT…
+kmf 1.0 debian bookworm 6.1.0-54-amd64 amd64 built SOMEs SOME B +SOME B sha256:SHORT…
 3 targets done
-record    kmodforge-record.json
+record kmodforge-record.json
 
 "#]]
     );
@@ -100,24 +100,24 @@ async fn does_nothing_twice() {
     for _ in 0..5 {
         let ran = world.build(ALL, &[]).await.ended(0);
         assert_data_eq!(
-            ran.err,
+            ran.calm(),
             str![[r#"
 TIME run started, 3 targets
-TIME kmf@1.0/6.1.0-56-amd64 done already published 0.0s sha256:DIGEST
-TIME kmf@1.0/6.1.0-55-amd64 done already published 0.0s sha256:DIGEST
-TIME kmf@1.0/6.1.0-54-amd64 done already published 0.0s sha256:DIGEST
-DRIVER   DISTRO           KERNEL          ARCH   RESULT             TIME  SIZE  NEW  DIGEST
-kmf 1.0  debian bookworm  6.1.0-56-amd64  amd64  already published                   sha256:7aca57…
-kmf 1.0  debian bookworm  6.1.0-55-amd64  amd64  already published                   sha256:da961c…
-kmf 1.0  debian bookworm  6.1.0-54-amd64  amd64  already published                   sha256:8ceddc…
+TIME kmf@1.0/6.1.0-56-amd64 done already published SOMEs sha256:DIGEST
+TIME kmf@1.0/6.1.0-55-amd64 done already published SOMEs sha256:DIGEST
+TIME kmf@1.0/6.1.0-54-amd64 done already published SOMEs sha256:DIGEST
+DRIVER DISTRO KERNEL ARCH RESULT TIME SIZE NEW DIGEST
+kmf 1.0 debian bookworm 6.1.0-56-amd64 amd64 already published sha256:SHORT…
+kmf 1.0 debian bookworm 6.1.0-55-amd64 amd64 already published sha256:SHORT…
+kmf 1.0 debian bookworm 6.1.0-54-amd64 amd64 already published sha256:SHORT…
 3 targets done (3 already published)
-record    kmodforge-record.json
+record kmodforge-record.json
 
 "#]]
         );
         fastest = fastest.min(ran.time);
     }
-    assert!(fastest < Duration::from_millis(500), "{fastest:?}");
+    assert!(fastest < Duration::from_millis(if busy() { 5000 } else { 500 }), "{fastest:?}");
     assert!(world.bench.solved("artifacts").is_empty());
     assert_eq!(world.registry.count("PUT") + world.registry.count("POST"), 0);
     assert!(world.record().targets.iter().all(|target| target.outcome == Outcome::Published && target.digest.is_some()));
@@ -142,9 +142,16 @@ async fn force_builds_again_and_uploads_nothing_new() {
     assert_eq!(world.record().targets[0].pushed_bytes, 0, "the same image again");
 }
 
+/// Whether others need more processors than there are, so that times say nothing.
+fn busy() -> bool {
+    let load: f64 = std::fs::read_to_string("/proc/loadavg").unwrap().split(' ').next().unwrap().parse().unwrap();
+    let processors = std::thread::available_parallelism().unwrap().get();
+    load > f64::from(u32::try_from(processors).unwrap())
+}
+
 async fn plan(world: &World, arguments: &[&str]) -> String {
     let ran = world.run(&[&["plan", "--driver", "kmf", "--kernel", ALL, "--repo", "REPO"], arguments].concat()).await.ended(0);
-    ran.out + &ran.err
+    regex::Regex::new("sha256:[0-9a-f]{6}…").unwrap().replace_all(&(ran.out + &ran.err), "sha256:SHORT…").into_owned()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -155,8 +162,8 @@ async fn tells_why_it_builds_again() {
         plan(&world, &[]).await,
         str![[r#"
 DRIVER   DISTRO           KERNEL          ARCH   STATE      WHY
-kmf 1.0  debian bookworm  6.1.0-56-amd64  amd64  published  sha256:b775fc…
-kmf 1.0  debian bookworm  6.1.0-55-amd64  amd64  published  sha256:475828…
+kmf 1.0  debian bookworm  6.1.0-56-amd64  amd64  published  sha256:SHORT…
+kmf 1.0  debian bookworm  6.1.0-55-amd64  amd64  published  sha256:SHORT…
 kmf 1.0  debian bookworm  6.1.0-54-amd64  amd64  build      not published
 1 to build · 2 published
 

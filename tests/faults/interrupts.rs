@@ -93,14 +93,8 @@ async fn before_anything_was_built() {
         let started = Instant::now();
         send(&child, Signal::INT);
         let ran = world.finish(child).await.ended(130);
-        assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
-        assert_data_eq!(
-            ran.err,
-            str![[r#"
-stopping; once more to stop at once
-error: interrupted
-
-"#]]
-        );
+        assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+        let build = if verb[0] == "build" { " before anything was built" } else { "" };
+        assert_eq!(ran.err, format!("stopping; once more to stop at once\nerror: interrupted{build}\n"));
     }
 }

@@ -24,34 +24,34 @@ async fn releases_that_would_hurt_a_shell_or_leave_a_folder() {
         told,
         str![[r#"
 error: `6.1.0-$(id)` is not a kernel selector: `$` is not allowed in it
-  help      see `kmodforge build --help` for what --kernel takes
+  help      expected a release (`uname -r`), a pattern such as `6.1.*-amd64`, `/regex/`, `latest` or `latest:N`
 exit 2
 error: `6.1.0-56-amd64;reboot` is not a kernel selector: `;` is not allowed in it
-  help      see `kmodforge build --help` for what --kernel takes
+  help      expected a release (`uname -r`), a pattern such as `6.1.*-amd64`, `/regex/`, `latest` or `latest:N`
 exit 2
 error: `../../etc/passwd` is not a kernel selector: `/` is not allowed in it
-  help      see `kmodforge build --help` for what --kernel takes
+  help      expected a release (`uname -r`), a pattern such as `6.1.*-amd64`, `/regex/`, `latest` or `latest:N`
 exit 2
 error: `6.1..0` is not a kernel selector: `..` is not allowed in it
-  help      see `kmodforge build --help` for what --kernel takes
+  help      expected a release (`uname -r`), a pattern such as `6.1.*-amd64`, `/regex/`, `latest` or `latest:N`
 exit 2
 error: `6.1.0 -56` is not a kernel selector: ` ` is not allowed in it
-  help      see `kmodforge build --help` for what --kernel takes
+  help      expected a release (`uname -r`), a pattern such as `6.1.*-amd64`, `/regex/`, `latest` or `latest:N`
 exit 2
 error: `6.1.0-`id`*` is not a kernel selector: ``` is not allowed in it
-  help      see `kmodforge build --help` for what --kernel takes
+  help      expected a release (`uname -r`), a pattern such as `6.1.*-amd64`, `/regex/`, `latest` or `latest:N`
 exit 2
 error: `/(/` is not a kernel selector: unclosed group
-  help      see `kmodforge build --help` for what --kernel takes
+  help      expected a release (`uname -r`), a pattern such as `6.1.*-amd64`, `/regex/`, `latest` or `latest:N`
 exit 2
 error: `latest:0` is not a kernel selector: expected a number from 1 to 1000 after `latest:`
-  help      see `kmodforge build --help` for what --kernel takes
+  help      expected a release (`uname -r`), a pattern such as `6.1.*-amd64`, `/regex/`, `latest` or `latest:N`
 exit 2
 error: `` is not a kernel selector: it is empty
-  help      see `kmodforge build --help` for what --kernel takes
+  help      expected a release (`uname -r`), a pattern such as `6.1.*-amd64`, `/regex/`, `latest` or `latest:N`
 exit 2
 error: `vmlinuz` is not a kernel selector: it does not start with a version such as `6.1`
-  help      see `kmodforge build --help` for what --kernel takes
+  help      expected a release (`uname -r`), a pattern such as `6.1.*-amd64`, `/regex/`, `latest` or `latest:N`
 exit 2
 
 "#]]
@@ -69,24 +69,24 @@ async fn a_kernel_nobody_publishes() {
         told,
         str![[r#"
 error: no kernel of debian matches `6.1.0-99-amd64`
-  looked in bookworm: 3 amd64 kernels
-  nearest   6.1.0-56-amd64, 6.1.0-55-amd64, 6.1.0-54-amd64
-  help      list them: kmodforge kernels list --distro debian
+  looked in  bookworm: 3 amd64 kernels
+  nearest    6.1.0-56-amd64, 6.1.0-55-amd64, 6.1.0-54-amd64
+  help       list them: kmodforge kernels list --distro debian
 exit 1
 error: no kernel of debian matches `5.10.*-amd64`
-  looked in bookworm: 3 amd64 kernels
-  nearest   6.1.0-56-amd64, 6.1.0-55-amd64, 6.1.0-54-amd64
-  help      list them: kmodforge kernels list --distro debian
+  looked in  bookworm: 3 amd64 kernels
+  nearest    6.1.0-56-amd64, 6.1.0-55-amd64, 6.1.0-54-amd64
+  help       list them: kmodforge kernels list --distro debian
 exit 1
 error: no kernel of debian matches `/cloud/`
-  looked in bookworm: 3 amd64 kernels
-  nearest   6.1.0-56-amd64, 6.1.0-55-amd64, 6.1.0-54-amd64
-  help      list them: kmodforge kernels list --distro debian
+  looked in  bookworm: 3 amd64 kernels
+  nearest    6.1.0-56-amd64, 6.1.0-55-amd64, 6.1.0-54-amd64
+  help       list them: kmodforge kernels list --distro debian
 exit 1
 error: no kernel of debian matches `6.1.0-99-arm64`
-  looked in bookworm: 1 arm64 kernels
-  nearest   6.1.0-56-arm64
-  help      list them: kmodforge kernels list --distro debian
+  looked in  bookworm: 1 arm64 kernel
+  nearest    6.1.0-56-arm64
+  help       list them: kmodforge kernels list --distro debian
 exit 1
 
 "#]]
@@ -104,8 +104,8 @@ async fn a_release_that_nobody_or_too_many_recognise() {
         told,
         str![[r#"
 error: no distro profile recognises `5.14.0-427.el9.x86_64`
-  looked at debian
-  help      add a profile for its distribution: --profiles DIR
+  looked at  debian
+  help       add a profile for its distribution: --profiles DIR
 exit 2
 error: `6.1.0-56-amd64` can be a kernel of debian and of otherix
   help      say which one it is: --distro debian
@@ -123,6 +123,7 @@ async fn drivers_distros_and_versions_that_do_not_exist() {
     let mut told = String::new();
     for arguments in [
         &["--driver", "v4l2lopback"][..],
+        &["--driver", "v4l2loopback@0.15.33"],
         &["--driver", "kmf@9"],
         &["--driver", "../kmf"],
         &["--distro", "debain"],
@@ -130,10 +131,10 @@ async fn drivers_distros_and_versions_that_do_not_exist() {
         &["--distro", "debian:"],
         &["--arch", "sparc"],
         &["--fallback", "snapshot"],
-        &["--repo", "REGISTRY EXAMPLE/x"],
     ] {
         told += &world.refused(&[&["--kernel", "latest"], arguments].concat()).await;
     }
+    told += &world.run(&["plan", "--driver", "kmf", "--kernel", "latest", "--repo", "Registry Example/x"]).await.errors();
     assert_data_eq!(
         told,
         str![[r#"
@@ -142,8 +143,11 @@ error: unknown driver `v4l2lopback`
   help      did you mean `v4l2loopback`?
   help      list them: kmodforge profile list; add one: --profiles DIR with drivers/v4l2lopback.yaml
 exit 2
+error: driver `v4l2loopback` has no version `0.15.33`
+  expected  one of `0.15.4`, `0.15.3`, `0.15.0`, `0.13.2`, `0.12.7`
+exit 2
 error: driver `kmf` has no version `9`
-  expected  one of `1.0`
+  expected  `1.0`
 exit 2
 error: --driver ../kmf: `../kmf` is not an id; expected lower-case letters, digits, `.`, `_` and `-`, at most 40 of them
 exit 2
@@ -153,16 +157,17 @@ error: unknown distro `debain`
   help      list them: kmodforge profile list; add one: --profiles DIR with distros/debain.yaml
 exit 2
 error: distro `debian` has no release `bookwurm`
-  expected  one of `bookworm`
+  expected  `bookworm`
 exit 2
 error: invalid value 'debian:' for '--distro <ID[:RELEASE]>': expected `ID` or `ID:RELEASE`, `debian:bookworm` say
 exit 2
 error: invalid value 'sparc' for '--arch <ARCH>': unknown architecture `sparc`; expected `amd64` or `arm64`
 exit 2
-error: bookworm has no fallback `snapshot`
-  expected  one of 
+error: release `bookworm` has no fallback `snapshot`
+  expected  none; there are none to choose from
 exit 2
-error: the argument '--repo <REPO>' cannot be used multiple times
+error: `Registry Example/x` is not an image reference: repository names are lower case
+  help      a repository looks like `registry.example/drivers`; the driver's id is added to it
 exit 2
 
 "#]]
@@ -180,7 +185,7 @@ async fn tags_that_cannot_be() {
         told,
         str![[r#"
 error: the tag template cannot be rendered
-  found     error: Field `tga` is not defined. Available fields: flavour, release, tag, version
+  found     Field `tga` is not defined. Available fields: flavour, release, tag, version
              --> tag:1:11
               |
             1 | {{ kernel.tga }}
@@ -188,7 +193,7 @@ error: the tag template cannot be rendered
   help      a template may name `driver.id`, `driver.version`, `distro.id`, `distro.release`, `distro.version`, `kernel.release`, `kernel.tag`, `kernel.version`, `kernel.flavour` and `arch`
 exit 2
 error: the tag template cannot be rendered
-  found     error: Unexpected end of input
+  found     Unexpected end of input
              --> tag:1:14
               |
             1 | {{ kernel.tag
@@ -197,15 +202,17 @@ error: the tag template cannot be rendered
 exit 2
 error: `6.1.0-54-amd64/x` is not a tag: `/` is not allowed in it
   made by   the tag template
+  help      `{{ kernel.tag }}` is the kernel release made safe for tags
 exit 2
 error: `kmf 1.0 for 6.1.0-56-amd64 (debian bookworm, amd64)` and `kmf 1.0 for 6.1.0-55-amd64 (debian bookworm, amd64)` would both be tagged `REGISTRY/drivers/kmf:1.0`
   help      use `{{ kernel.tag }}`, `{{ distro.release }}` or `{{ arch }}` in the tag template to tell them apart
 exit 2
 error: `` is not a tag: it is empty
   made by   the tag template
+  help      `{{ kernel.tag }}` is the kernel release made safe for tags
 exit 2
 error: the tag template cannot be rendered
-  found     error: Unknown template `x`
+  found     Unknown template `x`
              --> tag:1:12
               |
             1 | {% include 'x' %}
@@ -229,6 +236,10 @@ DRIVER   DISTRO           KERNEL                ARCH   STATE   WHY
 kmf 1.0  debian bookworm  6.1.0-56-amd64        amd64  build   not published
 kmf 1.0  debian bookworm  6.12.117+deb13-amd64  amd64  failed  compiler package `gcc-14` is not in bookworm
 1 to build · 1 not possible
+error: kmf 1.0 for 6.12.117+deb13-amd64 (debian bookworm, amd64) cannot be built: its kernel's compiler is missing
+  expected   package `gcc-14`
+  looked in  bookworm
+  help       add a repository that has it to the distro profile (--profiles DIR), or leave this kernel out
 
 "#]]
     );
@@ -236,6 +247,10 @@ kmf 1.0  debian bookworm  6.12.117+deb13-amd64  amd64  failed  compiler package 
     assert_data_eq!(
         ran.errors(),
         str![[r#"
+error: kmf 1.0 for 6.12.117+deb13-amd64 (debian bookworm, amd64) cannot be built: its kernel's compiler is missing
+  expected   package `gcc-14`
+  looked in  bookworm
+  help       add a repository that has it to the distro profile (--profiles DIR), or leave this kernel out
 exit 1
 
 "#]]
@@ -255,7 +270,8 @@ async fn lists_of_kernels_that_cannot_be_read() {
     assert_data_eq!(
         told,
         str![[r#"
-error: `missing.txt` cannot be read: No such file or directory (os error 2)
+error: the list of kernels `missing.txt` cannot be read: No such file or directory (os error 2)
+  help      expected a file with one kernel release per line, as `uname -r` prints it, or `-` for standard input
 exit 2
 error: `bad.txt`, line 2: `6.1.0-$(id)` is not a kernel release: `$` is not allowed in it
   help      expected one kernel release per line, as `uname -r` prints it, or a JSON array of them
@@ -263,9 +279,10 @@ exit 2
 error: `empty.txt` lists no kernel release
   help      expected one kernel release per line, as `uname -r` prints it, or a JSON array of them
 exit 2
-error: `.` cannot be read: Is a directory (os error 21)
+error: the list of kernels `.` cannot be read: Is a directory (os error 21)
+  help      expected a file with one kernel release per line, as `uname -r` prints it, or `-` for standard input
 exit 2
-error: `standard input` lists no kernel release
+error: standard input lists no kernel release
   help      expected one kernel release per line, as `uname -r` prints it, or a JSON array of them
 exit 2
 
@@ -296,31 +313,44 @@ async fn projects_that_cannot_be() {
         told,
         str![[r#"
 error: unknown key `kernles`
-  --> ./kmodforge.yaml:4:5
+  --> kmodforge.yaml:4:5
    |
+ 4 |     kernles: ["6.1.*"]
+   |     ^^^^^^^ expected one of `drivers`, `distros`, `kernels`, `arches`, `exclude`
+  help      did you mean `kernels`?
 exit 2
 error: unknown value `riscv64`
-  --> ./kmodforge.yaml:5:14
+  --> kmodforge.yaml:5:14
    |
+ 5 |     arches: [riscv64]
+   |              ^^^^^^^ expected `amd64` or `arm64`
 exit 2
 error: unknown version `9`
-  --> ./kmodforge.yaml:3:15
+  --> kmodforge.yaml:3:15
    |
+ 3 |   - drivers: [kmf@9]
+   |               ^^^^^ expected `1.0`
 exit 2
 error: nothing is left of this row: its excludes fit everything
-  --> ./kmodforge.yaml:6:5
+  --> kmodforge.yaml:6:5
    |
+ 6 |     exclude: [{driver: kmf}]
+   |     ^^^^^^^ leave the row out, or exclude less
 exit 2
 error: unknown distro `gentoo`
-  --> ./kmodforge.yaml:4:23
+  --> kmodforge.yaml:4:23
    |
+ 4 |     distros: [debian, gentoo]
+   |                       ^^^^^^ expected `debian`
 exit 2
-error: `6.1.0-56-amd64
-  --> ./kmodforge.yaml:4:15
+error: `6.1.0-56-amd64; reboot` is not a kernel selector
+  --> kmodforge.yaml:4:15
    |
+ 4 |     kernels: ["6.1.0-56-amd64; reboot"]
+   |               ^^^^^^^^^^^^^^^^^^^^^^^^ `;` is not allowed in it
 exit 2
 error: the tag template cannot be rendered
-  found     error: Field `tga` is not defined. Available fields: flavour, release, tag, version
+  found     Field `tga` is not defined. Available fields: flavour, release, tag, version
              --> tag:1:11
               |
             1 | {{ kernel.tga }}
@@ -328,12 +358,16 @@ error: the tag template cannot be rendered
   help      a template may name `driver.id`, `driver.version`, `distro.id`, `distro.release`, `distro.version`, `kernel.release`, `kernel.tag`, `kernel.version`, `kernel.flavour` and `arch`
 exit 2
 error: `matrix` must be a list
-  --> ./kmodforge.yaml:2:9
+  --> kmodforge.yaml:2:9
    |
+ 2 | matrix: {}
+   |         ^^ found a mapping
 exit 2
 error: this is not YAML: unclosed bracket '['
-  --> ./kmodforge.yaml:1:13
+  --> kmodforge.yaml:1:13
    |
+ 1 | repository: [
+   |             ^ the reader stopped here
 exit 2
 
 "#]]
@@ -341,7 +375,7 @@ exit 2
     assert_data_eq!(
         world.run(&["plan", "-f", "missing.yaml"]).await.errors(),
         str![[r#"
-error: cannot read missing.yaml: No such file or directory (os error 2)
+error: the project file `missing.yaml` cannot be read: No such file or directory (os error 2)
 exit 2
 
 "#]]

@@ -9,6 +9,7 @@ use std::time::Duration;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::{Response, StatusCode, Uri};
+use futures::StreamExt as _;
 use kmodforge::reference::Digest;
 
 /// What a path answers.
@@ -93,7 +94,11 @@ async fn answer(State(site): State<Site>, uri: Uri) -> Response<Body> {
         }
         Some(Page::Truncated(bytes)) => {
             let half = Bytes::copy_from_slice(&bytes[..bytes.len() / 2]);
-            let chunks = futures::stream::iter([Ok(half), Err(std::io::Error::other("hung up"))]);
+            let end = async {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                Err(std::io::Error::other("hung up"))
+            };
+            let chunks = futures::stream::once(async { Ok(half) }).chain(futures::stream::once(end));
             let mut response = reply(200, Body::from_stream(chunks));
             response.headers_mut().insert("content-length", bytes.len().into());
             response

@@ -42,30 +42,47 @@ async fn mistakes_in_profiles() {
 error: unknown key `license`
   --> DIR/profiles/drivers/kmf.yaml:5:1
    |
+ 5 | license: GPL-2.0-only
+   | ^^^^^^^ expected one of `id`, `name`, `summary`, `homepage`, `licence`, `versions`, `build`, `modules`, `ignored_modules`, `firmware`, `requires`, `in_tree`, `remove_first`, `load_first`
+  help      did you mean `licence`?
 exit 2
 error: `modules` must be a list
    --> DIR/profiles/drivers/kmf.yaml:12:10
     |
+ 12 | modules: {name: kmf_core}
+    |          ^^^^^^^^^^^^^^^^ found a mapping
 exit 2
 error: `12e62c77f50f2a00b00b77e1aee74756293d246bff6071739857d3a07db90b6663` is not a SHA-256
    --> DIR/profiles/drivers/kmf.yaml:10:76
     |
+ 10 | …- archive: {url: 'http://SITE/kmf-{version}.tar', sha256: 12e62c77f50f2a00b00b77e1aee74756293d246bff6071739857d3a07db90b6663}
+    |                                                                       ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ expected 64 lower-case hexadecimal digits
 exit 2
 error: unknown key `sourcse`
   --> DIR/profiles/drivers/kmf.yaml:9:5
    |
+ 9 |     sourcse:
+   |     ^^^^^^^ expected one of `version`, `sources`, `firmware`, `requires`, `build`, `modules`
+  help      did you mean `sources`?
 exit 2
 error: `linux-kbuild-(.+` is not a regular expression
    --> DIR/profiles/distros/debian.yaml:10:25
     |
+ 10 |   headers_dependencies: 'linux-kbuild-(.+'
+    |                         ^^^^^^^^^^^^^^^^^^ unclosed group
 exit 2
 error: unknown value `rpm`
   --> DIR/profiles/distros/debian.yaml:5:9
    |
+ 5 | family: rpm
+   |         ^^^ expected `apt`
 exit 2
 error: `arches` must be a list
   --> DIR/profiles/distros/debian.yaml:6:9
    |
+ 6 | arches: amd64
+   |         ^^^^^ found text
+  help      a list of one is written `[value]`
 exit 2
 
 "#]]
@@ -81,16 +98,17 @@ async fn two_profiles_with_one_id() {
         world.run(&["profile", "list"]).await.ended(2).errors(),
         str![[r#"
 error: DIR/profiles/drivers/again.yaml holds the profile `kmf`
-  help      rename it to DIR/profiles/drivers/kmf.yaml
+  help      DIR/profiles/drivers/kmf.yaml holds it, too: give one of them another `id`
 exit 2
 
 "#]]
     );
+    std::fs::rename(world.path("profiles/drivers/again.yaml"), world.path("profiles/drivers/kmf.yml")).unwrap();
     assert_data_eq!(
         world.run(&["profile", "check"]).await.ended(2).errors(),
         str![[r#"
-error: DIR/profiles/drivers/again.yaml holds the profile `kmf`
-  help      rename it to DIR/profiles/drivers/kmf.yaml
+error: DIR/profiles/drivers/kmf.yml holds the profile `kmf`
+  help      DIR/profiles/drivers/kmf.yaml holds it, too: give one of them another `id`
 exit 2
 
 "#]]
@@ -191,7 +209,7 @@ error: the secret's file `/nowhere` cannot be read: No such file or directory (o
 exit 2
 error: the secret's variable `NOWHERE` is not set
 exit 2
-error: invalid value '0' for '--jobs <N>': number would be zero for non-zero type
+error: invalid value '0' for '--jobs <N>': 0 is not in 1..=65535
 exit 2
 error: invalid value 'ref=x' for '--cache-from <CACHE>': expected `type=KIND,NAME=VALUE…` or an image reference
 exit 2

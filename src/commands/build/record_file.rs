@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::env;
-use crate::error::{Exit, Failure};
+use crate::error::{Exit, Failure, io_words};
 use crate::pipeline;
 use crate::plan::Plan;
 use crate::record::{Outcome, Record, SCHEMA, TargetRecord};
@@ -57,7 +57,7 @@ impl<'a> RecordFile<'a> {
         let mut record = self.state.into_inner().unwrap_or_else(PoisonError::into_inner).record;
         record.seconds = env::now().saturating_sub(self.started).as_secs_f64();
         let written = write(self.path, &record).map_err(|error| {
-            Failure::new(Exit::Failed, format!("the record `{}` cannot be written: {error}", self.path.display())).help("choose another place: --record FILE")
+            Failure::new(Exit::Failed, format!("the record `{}` cannot be written: {}", self.path.display(), io_words(&error))).help("choose another place: --record FILE")
         });
         (record, written)
     }
