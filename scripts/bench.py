@@ -151,18 +151,29 @@ def unpack_source(mirror, stanzas, directory):
 # --- running and measuring ------------------------------------------------------------------------------------------------
 
 
-def measure(command, *, cwd, env, log, accept=(0,)):
+# A child's peak memory starts at that of the process it was forked from, so a small one starts it.
+STARTER = """
+import os, sys, time
+start = time.monotonic()
+child = os.posix_spawnp(sys.argv[2], sys.argv[2:], os.environ)
+_, status, usage = os.wait4(child, 0)
+wall = time.monotonic() - start
+with open(sys.argv[1], "w") as out:
+    print(os.waitstatus_to_exitcode(status), wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, file=out)
+"""
+
+
+def measure(command, *, cwd, env, log):
     """Wall seconds, CPU seconds and peak memory in MB of a client; of the client only, never of a daemon."""
+    figures = Path(f"{log}.figures")
     with open(log, "ab") as out:
-        start = time.monotonic()
-        child = subprocess.Popen(command, cwd=cwd, env=env, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT)
-        _, status, usage = os.wait4(child.pid, 0)
-        wall = time.monotonic() - start
-    child.returncode = os.waitstatus_to_exitcode(status)
-    if child.returncode not in accept:
+        starter = [sys.executable, "-I", "-S", "-c", STARTER, figures, *command]
+        subprocess.run(starter, check=True, cwd=cwd, env=env, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT)
+    status, wall, cpu, memory = map(float, figures.read_text().split())
+    if status != 0:
         sys.stderr.write(Path(log).read_text(errors="replace")[-4000:])
-        sys.exit(f"error: {' '.join(map(str, command[:3]))} … ended with {child.returncode}; its whole output is in {log}")
-    return {"wall_s": round(wall, 3), "cpu_s": round(usage.ru_utime + usage.ru_stime, 3), "rss_mb": round(usage.ru_maxrss / 1024, 1)}
+        sys.exit(f"error: {' '.join(map(str, command[:3]))} … ended with {status:.0f}")
+    return {"wall_s": round(wall, 4), "cpu_s": round(cpu, 3), "rss_mb": round(memory, 1)}
 
 
 class Stack:
@@ -270,10 +281,9 @@ class Case:
     repository = "drivers/v4l2loopback"
 
     def __init__(self, mirror, directory):
-        self.main = mirror.packages(mirror.main, "bookworm")
-        stanzas = self.main + mirror.packages(mirror.security, "bookworm-security")
-        self.kernels = newest_kernels(stanzas)
-        self.source, self.version = unpack_source(mirror, stanzas, directory)
+        self.stanzas = mirror.packages(mirror.main, "bookworm") + mirror.packages(mirror.security, "bookworm-security")
+        self.kernels = newest_kernels(self.stanzas)
+        self.source, self.version = unpack_source(mirror, self.stanzas, directory)
 
 
 def contend(name, case, directory):
@@ -297,6 +307,14 @@ def contend(name, case, directory):
 # --- scale ----------------------------------------------------------------------------------------------------------------
 
 
+def suite(base, name, packages):
+    """The files of a suite with these stanzas, by path."""
+    index = gzip.compress(packages.encode(), 1)
+    path = "main/binary-amd64/Packages.gz"
+    release = f"Suite: {name}\nCodename: {name}\nArchitectures: amd64\nComponents: main\nSHA256:\n {hashlib.sha256(index).hexdigest()} {len(index)} {path}\n"
+    return {f"{base}/dists/{name}/Release": release.encode(), f"{base}/dists/{name}/{path}": index}
+
+
 class FakeArchive:
     """Bookworm with thousands of kernels more, on loopback."""
 
@@ -307,10 +325,9 @@ class FakeArchive:
         self.kernels = [f"6.1.0-{n}-amd64" for n in range(1000, 1000 + count)]
         clones = (re.sub(rf"6\.1\.0-{number}\b", f"6.1.0-{n}", model) for n in range(1000, 1000 + count) for model in models)
         others = [stanza for stanza in stanzas if stanza.strip()]
-        index = gzip.compress(("\n\n".join([*others, *clones]) + "\n").encode(), 1)
-        path = "main/binary-amd64/Packages.gz"
-        release = f"Suite: stable\nCodename: bookworm\nArchitectures: amd64\nComponents: main\nSHA256:\n {hashlib.sha256(index).hexdigest()} {len(index)} {path}\n"
-        self.files = {"/debian/dists/bookworm/Release": release.encode(), f"/debian/dists/bookworm/{path}": index}
+        self.files = suite("/debian", "bookworm", "\n\n".join([*others, *clones]) + "\n")
+        for base, name in (("/debian", "bookworm-updates"), ("/debian", "bookworm-backports"), ("/security", "bookworm-security")):
+            self.files |= suite(base, name, "")
 
     def __enter__(self):
         files = self.files
@@ -350,7 +367,7 @@ def plan_command(work, archive, drivers, *extra):
 def plan_synthetic(case, directory):
     """Plan of 10,000 kernels x 5 drivers: with an empty cache (index fetched and read), and again."""
     work = directory / "scale"
-    with FakeArchive(case.main, case.kernels[-1], 10_000) as archive:
+    with FakeArchive(case.stanzas, case.kernels[-1], 10_000) as archive:
         command = plan_command(work, archive, SCALE_DRIVERS, "--no-registry")
         (work / "kmodforge.yaml").write_text(f"repository: 127.0.0.1:9/drivers\n{archive.mirrors}")
         run = {"cwd": work, "env": os.environ | {"KMODFORGE_CACHE": str(work / "cache")}, "log": directory / "scale.log"}
@@ -359,7 +376,7 @@ def plan_synthetic(case, directory):
 
 def plan_published(stack, case, work, run):
     """Plan of 1,000 targets whose tags all exist: one look each at the registry."""
-    with FakeArchive(case.main, case.kernels[-1], 1_000) as archive:
+    with FakeArchive(case.stanzas, case.kernels[-1], 1_000) as archive:
         stack.registry.copy_tags(case.repository, f"{case.version}-{case.kernels[-1]}", [f"{case.version}-{kernel}" for kernel in archive.kernels])
         work = work / "published"
         command = plan_command(work, archive, [f"v4l2loopback@{case.version}"])

@@ -107,6 +107,12 @@ image_size() {
         awk '{ all += $1; sizes = sizes (NR > 1 ? " + " : "") int($1 / 1000 + 0.5) " kB" } END { printf "%.1f MB: %s\n", all / 1e6, sizes }'
 }
 
+build_binary() {
+    have cargo || die "there is no cargo" "install a Rust toolchain: https://rustup.rs"
+    say "building the release binary"
+    (cd "$HERE/.." && cargo build --release --locked --quiet)
+}
+
 main() {
     "$HERE/setup.sh"
     [ -n "${KMODFORGE_BINARY:-}" ] || build_binary

@@ -240,7 +240,7 @@ fn read<P: Kind>(directory: &Path) -> Result<Option<BTreeMap<String, Entry<P>>>,
     let mut files = Vec::new();
     for entry in std::fs::read_dir(&directory).map_err(unreadable(&directory))? {
         let path = entry.map_err(unreadable(&directory))?.path();
-        if path.extension().is_some_and(|extension| extension == "yaml") {
+        if path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml") {
             files.push(path);
         }
     }
@@ -249,7 +249,7 @@ fn read<P: Kind>(directory: &Path) -> Result<Option<BTreeMap<String, Entry<P>>>,
     for file in files {
         let text = std::fs::read_to_string(&file).map_err(unreadable(&file))?;
         let profile = P::load(&file.display().to_string(), &text)?;
-        if file.file_stem().is_none_or(|stem| stem != profile.id()) {
+        if file.file_name().is_none_or(|name| *name != *format!("{}.yaml", profile.id())) {
             return Err(CatalogError::FileName { id: profile.id().to_owned(), file });
         }
         entries.insert(profile.id().to_owned(), Entry { profile, text, file: Some(file) });
@@ -264,7 +264,14 @@ impl From<CatalogError> for Failure {
             CatalogError::Profile(error) => error.into(),
             CatalogError::Unreadable { .. } => failure,
             CatalogError::NoProfiles(_) => failure.help("profiles are files `drivers/<id>.yaml` and `distros/<id>.yaml` in it"),
-            CatalogError::FileName { file, id } => failure.help(format!("rename it to {}", file.with_file_name(format!("{id}.yaml")).display())),
+            CatalogError::FileName { file, id } => {
+                let right = file.with_file_name(format!("{id}.yaml"));
+                failure.help(if right.exists() {
+                    format!("{} holds it, too: give one of them another `id`", right.display())
+                } else {
+                    format!("rename it to {}", right.display())
+                })
+            }
             CatalogError::Unknown { kind, name, known } => {
                 let failure = suggest(failure, &name, &known);
                 failure.fact("known", known.join(", ")).help(format!("list them: kmodforge profile list; add one: --profiles DIR with {kind}s/{name}.yaml"))

@@ -7,6 +7,7 @@ use crate::error::{Exit, Failure};
 use crate::ui::Ui;
 
 pub mod build;
+pub mod builder;
 pub mod completions;
 pub mod doctor;
 pub mod kernels;
@@ -14,7 +15,6 @@ pub mod man;
 pub mod outputs;
 pub mod plan;
 pub mod profile;
-pub mod profile_verb;
 pub mod render;
 pub mod selection;
 pub mod session;
@@ -32,8 +32,8 @@ pub async fn run(cli: Cli, ui: &Ui, cancel: CancellationToken) -> Result<Exit, F
         Command::Render(args) => unless_cancelled(&cancel, render::run(global, &args, ui)).await,
         Command::Verify(args) => Box::pin(verify::run(global, &args, ui, cancel)).await,
         Command::Kernels(command) => unless_cancelled(&cancel, kernels::run(global, command, ui)).await,
-        Command::Profile(command) => profile_verb::run(global, command, ui),
-        Command::Doctor(args) => unless_cancelled(&cancel, doctor::run(global, &args, ui)).await,
+        Command::Profile(command) => profile::run(global, command, ui),
+        Command::Doctor(args) => Box::pin(unless_cancelled(&cancel, doctor::run(global, &args, ui))).await,
         Command::Completions(args) => completions::run(&args, ui),
         Command::Man(args) => man::run(&args, ui),
     }

@@ -56,6 +56,12 @@ pub fn is_executable(file: &Path) -> bool {
     std::fs::metadata(file).is_ok_and(|facts| facts.is_file() && facts.permissions().mode() & 0o111 != 0)
 }
 
+/// Where temporary files go: `TMPDIR`, else `/tmp`.
+#[must_use]
+pub fn temp_dir() -> PathBuf {
+    std::env::temp_dir()
+}
+
 /// How many processors this process may use.
 #[must_use]
 pub fn processors() -> usize {

@@ -86,6 +86,13 @@ impl Failure {
     }
 }
 
+/// What the operating system says, without the random name of a temporary file that it was about.
+#[must_use]
+pub fn io_words(error: &std::io::Error) -> String {
+    // tempfile adds the path of a file that nobody asked for.
+    error.to_string().split(" at path ").next().unwrap_or_default().to_owned()
+}
+
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.id {

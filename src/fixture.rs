@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::arch::Arch;
 use crate::kernel_selector::KernelSelector;
 use crate::package::{Package, PublishedKernel, PublishedRelease};
-use crate::plan::{Group, Known, Naming, Plan, PlanError};
+use crate::plan::{Group, Known, Naming, Plan, PlanError, Target};
 use crate::profile::distro::DistroProfile;
 use crate::profile::driver::DriverProfile;
 
@@ -26,6 +26,12 @@ releases:
     base_image: docker.io/library/debian:bookworm
     repositories:
       - { url: 'http://ftp.debian.org/debian', suite: bookworm, components: [main] }
+  - id: trixie
+    version: '13'
+    base_image: docker.io/library/debian:trixie
+    repositories:
+      - { url: 'http://ftp.debian.org/debian', suite: trixie, components: [main] }
+    default_compiler: gcc-14
 toolchain:
   packages: [make, kmod]
   compiler:
@@ -67,18 +73,49 @@ build: { steps: [{ kbuild: { directory: src } }] }
 modules: [{ name: wireguard }]
 in_tree: { since: '5.6', module: wireguard }
 ",
+    r"
+id: ranged
+name: Ranged
+summary: Two versions for two ranges of kernels
+homepage: https://example.org/
+licence: GPL-2.0-only
+versions:
+  - version: '2.0'
+    sources: [{ path: { directory: src } }]
+    requires: { kernel: { min: '6.0' } }
+  - version: '1.0'
+    sources: [{ path: { directory: src } }]
+    requires: { kernel: { below: '6.0' } }
+build: { steps: [{ kbuild: {} }] }
+modules: [{ name: ranged }]
+requires: { kernel: { min: '5.0' } }
+",
+    r"
+id: kmf
+name: Fixture
+summary: The modules of tests/fixtures/kmod
+homepage: https://example.org/
+licence: GPL-2.0-only
+versions:
+  - version: '1.0'
+    sources: [{ path: { directory: src } }]
+build: { steps: [{ kbuild: {} }] }
+modules: [{ name: kmf_core }]
+firmware: { optional: ['*'] }
+requires: { config: [CONFIG_MODULES] }
+",
 ];
 
-pub fn distro() -> Arc<DistroProfile> {
+pub(crate) fn distro() -> Arc<DistroProfile> {
     Arc::new(serde_saphyr::from_str(DEBIAN).unwrap())
 }
 
-pub fn driver(id: &str) -> Arc<DriverProfile> {
+pub(crate) fn driver(id: &str) -> Arc<DriverProfile> {
     let profiles = DRIVERS.iter().map(|text| serde_saphyr::from_str::<DriverProfile>(text).unwrap());
     Arc::new(profiles.into_iter().find(|profile| profile.id.as_str() == id).unwrap())
 }
 
-pub fn package(name: &str) -> Package {
+pub(crate) fn package(name: &str) -> Package {
     Package {
         name: name.to_owned(),
         version: "6.1.192-2".into(),
@@ -89,37 +126,54 @@ pub fn package(name: &str) -> Package {
     }
 }
 
-pub fn index(kernels: &[&str]) -> PublishedRelease {
-    let kernel = |release: &&str| PublishedKernel {
+pub(crate) fn kernel(release: &str) -> PublishedKernel {
+    PublishedKernel {
         release: release.parse().unwrap(),
         flavour: if release.contains("cloud") { "cloud".into() } else { String::new() },
         headers: vec![package(&format!("linux-headers-{release}")), package("linux-kbuild-6.1")],
         compilers: vec!["gcc-12".into()],
         backport: false,
         origin: "bookworm".into(),
-    };
+    }
+}
+
+/// What bookworm publishes for amd64, oldest first.
+pub(crate) fn index(kernels: &[&str]) -> PublishedRelease {
+    let mut kernels: Vec<_> = kernels.iter().map(|release| kernel(release)).collect();
+    kernels.sort_by(|a, b| a.release.cmp(&b.release));
     PublishedRelease {
         distro: "debian".into(),
         release: "bookworm".into(),
         arch: "amd64".into(),
-        kernels: kernels.iter().map(kernel).collect(),
+        kernels,
         runtime: vec![package("kmod")],
         compilers: vec!["gcc-12".into(), "gcc-12-aarch64-linux-gnu".into()],
         looked_in: vec!["bookworm".into()],
     }
 }
 
-/// A plan of drivers for kernels of a Debian that publishes just these and some others.
-pub fn plan(drivers: &[&str], kernels: &[&str]) -> Result<Plan, PlanError> {
-    let mut published = vec!["6.1.0-54-amd64", "6.1.0-55-amd64", "6.1.0-56-amd64", "6.1.0-56-cloud-amd64"];
-    published.sort_unstable();
-    let group = Group {
+pub(crate) fn group(drivers: &[&str], kernels: &[&str]) -> Group {
+    Group {
         drivers: drivers.iter().map(|id| (driver(id), None)).collect(),
         distros: vec![(distro(), None)],
         kernels: kernels.iter().map(|text| text.parse::<KernelSelector>().unwrap()).collect(),
         arches: vec![Arch::Amd64],
         excludes: Vec::new(),
-    };
+    }
+}
+
+pub(crate) fn plan_of(group: Group, indexes: &[PublishedRelease]) -> Result<Plan, PlanError> {
     let naming = Naming::new("registry.example/drivers", None, None).unwrap();
-    Plan::new(&[group], &naming, &Known { indexes: &[index(&published)], unsupported: &|_, _| None, build_arch: Arch::Amd64 })
+    Plan::new(&[group], &naming, &Known { indexes, unsupported: &|_, _| None, build_arch: Arch::Amd64 })
+}
+
+/// A plan of drivers for kernels of a Debian that publishes just these and some others.
+pub(crate) fn plan(drivers: &[&str], kernels: &[&str]) -> Result<Plan, PlanError> {
+    let published = ["6.1.0-9-amd64", "6.1.0-54-amd64", "6.1.0-55-amd64", "6.1.0-56-amd64", "6.1.0-56-cloud-amd64", "5.10.0-30-amd64"];
+    plan_of(group(drivers, kernels), &[index(&published)])
+}
+
+/// The only target of a driver and a kernel.
+pub(crate) fn target(driver: &str, kernel: &str) -> Target {
+    plan(&[driver], &[kernel]).unwrap().targets.remove(0)
 }

@@ -20,7 +20,7 @@ pub mod tar;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::error::{Exit, Failure};
+use crate::error::{Exit, Failure, io_words};
 
 pub use artifacts::Artifacts;
 pub use assemble::{Image, ImageSpec, assemble};
@@ -58,6 +58,6 @@ impl From<FileError> for Failure {
         if matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) {
             return Self::new(Exit::Failed, "the disk is full").fact("file", path).help("free some space and run again: what is published stays published");
         }
-        Self::new(Exit::Failed, format!("cannot use `{path}`: {source}"))
+        Self::new(Exit::Failed, format!("cannot use `{path}`: {}", io_words(&source)))
     }
 }

@@ -46,3 +46,34 @@ impl KernelMemory {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::kernel;
+
+    #[test]
+    fn a_configuration_is_kept_for_the_kernel_it_was_seen_for() {
+        let cache = tempfile::tempdir().unwrap();
+        let memory = KernelMemory::new(cache.path());
+        assert!(memory.config(&kernel("6.1.0-56-amd64")).is_none());
+        memory.remember(&kernel("6.1.0-56-amd64"), b"CONFIG_VIDEO_DEV=m\n# CONFIG_USB is not set\n").unwrap();
+        let config = KernelMemory::new(cache.path()).config(&kernel("6.1.0-56-amd64")).unwrap();
+        assert!(config.is_on("CONFIG_VIDEO_DEV") && !config.is_on("CONFIG_USB"));
+        assert!(memory.config(&kernel("6.1.0-55-amd64")).is_none());
+        let mut rebuilt = kernel("6.1.0-56-amd64");
+        rebuilt.headers[0].sha256 = "0".repeat(64);
+        assert!(memory.config(&rebuilt).is_none(), "new headers of the same release may be configured otherwise");
+    }
+
+    #[test]
+    fn a_damaged_memory_is_no_memory() {
+        let cache = tempfile::tempdir().unwrap();
+        let memory = KernelMemory::new(cache.path());
+        memory.remember(&kernel("6.1.0-56-amd64"), b"CONFIG_X=y\n").unwrap();
+        std::fs::write(memory.file(&kernel("6.1.0-56-amd64")), b"not zstd").unwrap();
+        assert!(memory.config(&kernel("6.1.0-56-amd64")).is_none());
+        std::fs::write(cache.path().join("occupied"), b"").unwrap();
+        assert!(KernelMemory::new(&cache.path().join("occupied")).remember(&kernel("6.1.0-56-amd64"), b"").is_err());
+    }
+}

@@ -33,13 +33,14 @@ pub mod kmod;
 pub mod record;
 pub mod template;
 pub mod yaml;
+// vocabulary that is built on vocabulary
+pub mod kernel_selector;
+pub mod package;
 // vocabulary
 pub mod arch;
 pub mod finding;
 pub mod kernel;
-pub mod kernel_selector;
 pub mod mirror;
-pub mod package;
 pub mod pattern;
 pub mod reference;
 // ground

@@ -74,7 +74,7 @@ fn run(cli: Cli, ui: &Ui) -> Result<Exit, Failure> {
     let result = runtime.block_on(async {
         let cancel = CancellationToken::new();
         tokio::spawn(stop(ui.clone(), cancel.clone(), Signals::listen().map_err(internal)?));
-        commands::run(cli, ui, cancel).await
+        Box::pin(commands::run(cli, ui, cancel)).await
     });
     // A thread that waits for standard input, say, must not hold up the end.
     runtime.shutdown_background();
@@ -103,8 +103,9 @@ impl Signals {
 /// Cancels the work at the first signal, ends the process at the second.
 async fn stop(ui: Ui, cancel: CancellationToken, mut signals: Signals) {
     signals.next().await;
-    cancel.cancel();
+    // Said first, so that it stands above what the verb says when it ends.
     ui.note("stopping; once more to stop at once");
+    cancel.cancel();
     signals.next().await;
     let _ = ui.close();
     #[expect(clippy::exit, reason = "the user does not want to wait for anything any more")]

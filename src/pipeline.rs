@@ -4,9 +4,10 @@ pub mod event;
 mod failure;
 mod inspect;
 mod log;
+mod sources;
 mod target;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -19,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use failure::{TargetError, explain_solve};
 pub use inspect::{Inspection, expectations, inspect, kernel_facts};
-pub use target::source_spec;
+pub use sources::{firmware, sources};
 
 use self::event::Event;
 use crate::builder::{Builder, SolveOptions, SolveRequest};
@@ -76,7 +77,7 @@ pub struct Options {
     /// Folder for what is on its way; the caller removes it.
     pub work: PathBuf,
     /// Digests of base images, by the reference in the profile, where a registry tells.
-    pub base_digests: HashMap<String, Digest>,
+    pub base_digests: BTreeMap<String, Digest>,
     /// Folder that relative `path:` sources of a driver count from, by its id.
     pub driver_folders: HashMap<String, PathBuf>,
 }
@@ -200,7 +201,7 @@ pub fn blank_record(target: &Target, outcome: Outcome, why: impl Into<String>) -
         image_bytes: 0,
         pushed_bytes: 0,
         seconds: 0.0,
-        phases: std::collections::BTreeMap::new(),
+        phases: BTreeMap::new(),
         log: None,
     }
 }
@@ -209,3 +210,7 @@ pub fn blank_record(target: &Target, outcome: Outcome, why: impl Into<String>) -
 fn seconds(time: Duration) -> f64 {
     (time.as_secs_f64() * 1000.0).round() / 1000.0
 }
+
+#[cfg(test)]
+#[path = "pipeline/tests.rs"]
+mod tests;

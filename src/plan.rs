@@ -1,18 +1,19 @@
 //! Catalogue, selection and kernel indexes → targets, and reasons for what is no target. Pure: what the network or the
 //! disk knows is passed in.
 
+mod choose;
+mod error;
 mod naming;
 mod view;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 
+pub use error::PlanError;
 pub use naming::{DEFAULT_TAG, Naming, NamingError};
-pub use view::{PlanView, TargetView};
+pub use view::{PlanView, SCHEMA, SkippedView, TargetView};
 
 use crate::arch::Arch;
-use crate::error::{Exit, Failure};
-use crate::kernel::{KernelRelease, KernelVersion, nearest};
 use crate::kernel_selector::KernelSelector;
 use crate::package::{Package, PublishedKernel, PublishedRelease};
 use crate::profile::distro::{DistroProfile, Release};
@@ -160,13 +161,19 @@ impl Reason {
     }
 }
 
+/// A driver, with the version if one was named.
+pub type ChosenDriver = (Arc<DriverProfile>, Option<Version>);
+
+/// A distribution, with the release if one was named.
+pub type ChosenDistro = (Arc<DistroProfile>, Option<Id>);
+
 /// Drivers × distributions × kernels × architectures, less the excluded.
 #[derive(Clone, Debug)]
 pub struct Group {
-    /// Drivers, with the version if one was named.
-    pub drivers: Vec<(Arc<DriverProfile>, Option<Version>)>,
-    /// Distributions, with the release if one was named.
-    pub distros: Vec<(Arc<DistroProfile>, Option<Id>)>,
+    /// Drivers.
+    pub drivers: Vec<ChosenDriver>,
+    /// Distributions.
+    pub distros: Vec<ChosenDistro>,
     /// Which kernels.
     pub kernels: Vec<KernelSelector>,
     /// Which architectures.
@@ -175,48 +182,17 @@ pub struct Group {
     pub excludes: Vec<Exclude>,
 }
 
+/// Why a kernel's configuration does not satisfy these rules, if it is known and does not.
+pub type Forbids<'a> = &'a dyn Fn(&PublishedKernel, &[ConfigRule]) -> Option<String>;
+
 /// What is known besides the selection.
 pub struct Known<'a> {
     /// What the distributions publish.
     pub indexes: &'a [PublishedRelease],
     /// Why a kernel's configuration forbids a driver, where an earlier run has seen the configuration.
-    pub unsupported: &'a dyn Fn(&PublishedKernel, &[ConfigRule]) -> Option<String>,
+    pub unsupported: Forbids<'a>,
     /// Where the compiler runs.
     pub build_arch: Arch,
-}
-
-/// Why there is no plan.
-#[derive(Clone, Debug, thiserror::Error)]
-pub enum PlanError {
-    /// A selector that nothing published matches.
-    #[error("no kernel of {distros} matches `{selector}`")]
-    NoKernel {
-        /// The selector as it was written.
-        selector: String,
-        /// Distributions that were asked.
-        distros: String,
-        /// Repositories that were read, with the number of their kernels.
-        looked_in: String,
-        /// Releases with the most similar names.
-        nearest: Vec<KernelRelease>,
-        /// `kmodforge kernels list --distro debian`.
-        list_command: String,
-        /// Fallbacks that the distribution has.
-        fallbacks: Vec<String>,
-    },
-    /// Two targets would have the same tag.
-    #[error("`{first}` and `{second}` would both be tagged `{image}`")]
-    SameTag {
-        /// One target.
-        first: String,
-        /// Another.
-        second: String,
-        /// The image.
-        image: String,
-    },
-    /// A name cannot be made.
-    #[error(transparent)]
-    Naming(#[from] NamingError),
 }
 
 impl Plan {
@@ -225,11 +201,7 @@ impl Plan {
     /// # Errors
     /// When a selector matches no kernel, two targets would share a tag, or a tag cannot be made.
     pub fn new(groups: &[Group], naming: &Naming, known: &Known<'_>) -> Result<Self, PlanError> {
-        let mut planner = Planner { plan: Self::default(), naming, known, drivers: HashMap::new(), toolchains: BTreeMap::new(), seen: BTreeSet::new() };
-        for group in groups {
-            planner.add(group)?;
-        }
-        let mut plan = planner.plan;
+        let mut plan = choose::choose(groups, naming, known)?;
         plan.targets.sort_by(|a, b| a.sort_key().cmp(&b.sort_key()).then_with(|| b.kernel.release.cmp(&a.kernel.release)).then(a.arch.cmp(&b.arch)));
         plan.refuse_shared_tags()?;
         Ok(plan)
@@ -266,218 +238,6 @@ fn label(driver: &PlannedDriver, distro: &PlannedDistro, kernel: &PublishedKerne
         distro_release: distro.release.id.to_string(),
         kernel: kernel.release.to_string(),
         arch: arch.to_string(),
-    }
-}
-
-/// A release's kernels that a group selects.
-struct Chosen<'a> {
-    index: &'a PublishedRelease,
-    distro: Arc<PlannedDistro>,
-    arch: Arch,
-    runtime: Arc<[Package]>,
-    kernels: Vec<Arc<PublishedKernel>>,
-}
-
-struct Planner<'a> {
-    plan: Plan,
-    naming: &'a Naming,
-    known: &'a Known<'a>,
-    drivers: HashMap<(Id, usize), Arc<PlannedDriver>>,
-    toolchains: BTreeMap<(String, String, Arch, String), Result<Arc<PlannedToolchain>, Reason>>,
-    seen: BTreeSet<(Id, usize, String, KernelRelease, Arch)>,
-}
-
-impl Planner<'_> {
-    fn add(&mut self, group: &Group) -> Result<(), PlanError> {
-        let chosen = choose(self.known, group)?;
-        for (profile, version) in &group.drivers {
-            for release in &chosen {
-                for kernel in &release.kernels {
-                    self.add_target(group, profile, version.as_ref(), release, kernel)?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn add_target(
-        &mut self,
-        group: &Group,
-        profile: &Arc<DriverProfile>,
-        version: Option<&Version>,
-        release: &Chosen<'_>,
-        kernel: &Arc<PublishedKernel>,
-    ) -> Result<(), PlanError> {
-        let (index, supported) = choose_version(profile, version, kernel.release.version(), release.arch);
-        let key = (profile.id.clone(), index);
-        let driver = self.drivers.entry(key).or_insert_with(|| Arc::new(PlannedDriver { profile: profile.clone(), index })).clone();
-        let excluded = |exclude: &Exclude| {
-            exclude.fits(profile.id.as_str(), driver.version().version.as_str(), release.distro.profile.id.as_str(), &kernel.release, release.arch)
-        };
-        if group.excludes.iter().any(excluded)
-            || !self.seen.insert((profile.id.clone(), index, release.distro.release.id.to_string(), kernel.release.clone(), release.arch))
-        {
-            return Ok(());
-        }
-        let toolchain = match supported.map_err(Reason::from).and_then(|()| self.check(&driver, release, kernel)) {
-            Ok(toolchain) => toolchain,
-            Err(reason) => {
-                self.plan.skipped.push(Skipped { target: label(&driver, &release.distro, kernel, release.arch), reason });
-                return Ok(());
-            }
-        };
-        let image = self.naming.image(&driver, &release.distro, kernel, release.arch)?;
-        self.plan.targets.push(Target {
-            driver,
-            distro: release.distro.clone(),
-            kernel: kernel.clone(),
-            arch: release.arch,
-            toolchain,
-            runtime: release.runtime.clone(),
-            image,
-            inputs: None,
-            state: State::Build("not published".into()),
-        });
-        Ok(())
-    }
-
-    fn check(&mut self, driver: &PlannedDriver, release: &Chosen<'_>, kernel: &PublishedKernel) -> Result<Arc<PlannedToolchain>, Reason> {
-        let rules = driver.config_rules();
-        if !rules.is_empty()
-            && let Some(text) = (self.known.unsupported)(kernel, &rules)
-        {
-            return Err(Reason::Config(text));
-        }
-        let compiler = kernel.compilers.first().cloned().or_else(|| release.distro.release.default_compiler.clone()).unwrap_or_else(|| "gcc".into());
-        let key = (release.distro.profile.id.to_string(), release.distro.release.id.to_string(), release.arch, compiler.clone());
-        self.toolchains.entry(key).or_insert_with(|| choose_toolchain(&release.distro, release.index, release.arch, self.known.build_arch, &compiler)).clone()
-    }
-}
-
-/// The kernels of each release that some selector of the group matches.
-fn choose<'a>(known: &Known<'a>, group: &Group) -> Result<Vec<Chosen<'a>>, PlanError> {
-    let mut matched = vec![false; group.kernels.len()];
-    let mut taken: BTreeSet<(&str, &KernelRelease, Arch)> = BTreeSet::new();
-    let mut chosen = Vec::new();
-    let mut asked = Vec::new();
-    for (profile, pinned) in &group.distros {
-        for release in profile.releases.iter().filter(|release| pinned.as_ref().is_none_or(|id| *id == release.id)) {
-            let distro = Arc::new(PlannedDistro { profile: profile.clone(), release: release.clone() });
-            let of_release = |index: &&PublishedRelease| index.distro == profile.id.as_str() && index.release == release.id.as_str();
-            for index in known.indexes.iter().filter(of_release) {
-                let Some(arch) = group.arches.iter().copied().find(|arch| arch.oci() == index.arch) else { continue };
-                asked.push(index);
-                let mut kernels = Vec::new();
-                for position in select(&index.kernels, &group.kernels, &mut matched) {
-                    let kernel = &index.kernels[position];
-                    if taken.insert((profile.id.as_str(), &kernel.release, arch)) {
-                        kernels.push(Arc::new(kernel.clone()));
-                    }
-                }
-                chosen.push(Chosen { index, distro: distro.clone(), arch, runtime: index.runtime.clone().into(), kernels });
-            }
-        }
-    }
-    match matched.iter().position(|matched| !matched) {
-        Some(position) => Err(no_kernel(&group.kernels[position], group, &asked)),
-        None => Ok(chosen),
-    }
-}
-
-/// Positions of the kernels that a selector matches; notes which selectors matched anything.
-fn select(kernels: &[PublishedKernel], selectors: &[KernelSelector], matched: &mut [bool]) -> BTreeSet<usize> {
-    let mut positions = BTreeSet::new();
-    for (selector, matched) in selectors.iter().zip(matched) {
-        let before = positions.len();
-        let mut found = false;
-        if let KernelSelector::Latest(count) = selector {
-            let plain = kernels.iter().enumerate().rev().filter(|(_, kernel)| kernel.flavour.is_empty() && !kernel.backport);
-            let newest: Vec<_> = plain.map(|(position, _)| position).take(*count).collect();
-            found = !newest.is_empty();
-            positions.extend(newest);
-        } else {
-            for (position, _) in kernels.iter().enumerate().filter(|(_, kernel)| selector.matches(&kernel.release)) {
-                found = true;
-                positions.insert(position);
-            }
-        }
-        *matched |= found || positions.len() > before;
-    }
-    positions
-}
-
-/// The version that was named, or the newest that supports the kernel; if there is none, the newest and why not.
-fn choose_version(profile: &DriverProfile, named: Option<&Version>, kernel: KernelVersion, arch: Arch) -> (usize, Result<(), Unsupported>) {
-    let position = |wanted: &Version| profile.versions.iter().position(|version| version.version == *wanted).unwrap_or(0);
-    match named {
-        Some(version) => {
-            let index = position(version);
-            (index, profile.supports(&profile.versions[index], kernel, arch))
-        }
-        None => match profile.select_version(kernel, arch) {
-            Ok(version) => (position(&version.version), Ok(())),
-            Err(reason) => (0, Err(reason)),
-        },
-    }
-}
-
-/// The compiler's packages for a target architecture, if the release has them.
-fn choose_toolchain(distro: &PlannedDistro, index: &PublishedRelease, arch: Arch, build_arch: Arch, compiler: &str) -> Result<Arc<PlannedToolchain>, Reason> {
-    let rules = &distro.profile.toolchain;
-    let (template, cross) =
-        if arch == build_arch { (&rules.compiler.native_package, String::new()) } else { (&rules.compiler.cross_package, format!("{}-", arch.gnu_triplet())) };
-    let package = template.replace("{program}", compiler).replace("{triplet}", arch.gnu_triplet());
-    if !index.compilers.contains(&package) {
-        return Err(Reason::NoCompiler { package, place: index.looked_in.join(", ") });
-    }
-    let mut packages = vec![package];
-    packages.extend(rules.packages.iter().cloned());
-    Ok(Arc::new(PlannedToolchain { build_arch, compiler: compiler.to_owned(), cross, packages }))
-}
-
-fn no_kernel(selector: &KernelSelector, group: &Group, asked: &[&PublishedRelease]) -> PlanError {
-    let kernels = asked.iter().map(|index| index.kernels.len()).sum::<usize>();
-    let places: BTreeSet<_> = asked.iter().flat_map(|index| index.looked_in.iter().map(String::as_str)).collect();
-    let releases = asked.iter().flat_map(|index| index.kernels.iter().map(|kernel| &kernel.release));
-    PlanError::NoKernel {
-        selector: selector.to_string(),
-        distros: group.distros.iter().map(|(profile, _)| profile.id.as_str()).collect::<Vec<_>>().join(", "),
-        looked_in: format!(
-            "{}: {kernels} {} kernels",
-            places.into_iter().collect::<Vec<_>>().join(", "),
-            group.arches.iter().map(|arch| arch.oci()).collect::<Vec<_>>().join(" and ")
-        ),
-        nearest: nearest(releases, &selector.to_string(), 3),
-        list_command: format!("kmodforge kernels list{}", group.distros.first().map(|(profile, _)| format!(" --distro {}", profile.id)).unwrap_or_default()),
-        fallbacks: group
-            .distros
-            .iter()
-            .flat_map(|(profile, _)| &profile.releases)
-            .flat_map(|release| &release.fallbacks)
-            .map(|fallback| fallback.id.to_string())
-            .collect::<BTreeSet<_>>()
-            .into_iter()
-            .collect(),
-    }
-}
-
-impl From<PlanError> for Failure {
-    fn from(error: PlanError) -> Self {
-        let headline = error.to_string();
-        match error {
-            PlanError::NoKernel { looked_in, nearest, list_command, fallbacks, .. } => {
-                let mut failure = Self::new(Exit::Failed, headline).fact("looked in", looked_in);
-                if !nearest.is_empty() {
-                    failure = failure.fact("nearest", nearest.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "));
-                }
-                let older = fallbacks.first().map(|id| format!("; older ones: --fallback {id}=TIMESTAMP")).unwrap_or_default();
-                failure.help(format!("list them: {list_command}{older}"))
-            }
-            PlanError::SameTag { .. } => {
-                Self::new(Exit::Usage, headline).help("use `{{ kernel.tag }}`, `{{ distro.release }}` or `{{ arch }}` in the tag template to tell them apart")
-            }
-            PlanError::Naming(error) => error.into(),
-        }
     }
 }
 

@@ -160,7 +160,7 @@ pub struct Project {
 #[derive(Debug, thiserror::Error)]
 pub enum ProjectError {
     /// The file cannot be read.
-    #[error("cannot read {}: {error}", path.display())]
+    #[error("the project file `{}` cannot be read: {error}", path.display())]
     Unreadable {
         /// Which.
         path: PathBuf,
@@ -184,7 +184,7 @@ impl Project {
 
     /// Reads the project file of a directory, if it has one.
     pub fn find(directory: &Path) -> Result<Option<Self>, ProjectError> {
-        let path = directory.join(FILE_NAME);
+        let path = if directory == Path::new(".") { PathBuf::from(FILE_NAME) } else { directory.join(FILE_NAME) };
         if path.exists() { Self::load(&path).map(Some) } else { Ok(None) }
     }
 

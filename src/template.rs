@@ -4,11 +4,14 @@
 //! (tests of this module): every name in a template is a field of its context, conditions use top-level names only, and
 //! optional fields are empty lists or texts rather than absent.
 
+use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use rust_embed::RustEmbed;
 use serde::Serialize;
 use tera::{Context, Kwargs, State, Tera};
+
+use crate::reference::Digest;
 
 #[derive(RustEmbed)]
 #[folder = "templates/"]
@@ -50,6 +53,16 @@ pub fn render<C: Serialize>(name: &str, context: &C) -> Result<String, TemplateE
     let failed = |error: tera::Error| TemplateError { name: name.to_owned(), message: describe(&error) };
     let engine = ENGINE.as_ref().map_err(Clone::clone)?;
     engine.render(name, &Context::from_serialize(context).map_err(failed)?).map_err(failed)
+}
+
+/// Digest of an embedded template's text.
+///
+/// # Errors
+/// When there is no such template.
+pub fn digest(name: &str) -> Result<&'static Digest, TemplateError> {
+    static DIGESTS: LazyLock<HashMap<String, Digest>> =
+        LazyLock::new(|| Templates::iter().filter_map(|path| Some((path.to_string(), Digest::of(&Templates::get(&path)?.data)))).collect());
+    DIGESTS.get(name).ok_or_else(|| TemplateError { name: name.to_owned(), message: "there is no such template".into() })
 }
 
 /// A template that a user wrote, parsed once.

@@ -125,10 +125,10 @@ impl Ui {
         let shared = Shared {
             mode,
             verbose: options.verbose,
-            out_paint: Paint::new(terminal.colors(options.color, terminal.out_is_terminal)),
-            err_paint: Paint::new(terminal.colors(options.color, terminal.err_is_terminal)),
-            out_width: terminal.width(options.width, terminal.out_is_terminal),
-            err_width: terminal.width(options.width, terminal.err_is_terminal),
+            out_paint: Paint::new(terminal.colors(options.color, terminal.out_is_tty)),
+            err_paint: Paint::new(terminal.colors(options.color, terminal.err_is_tty)),
+            out_width: terminal.width(options.width, terminal.out_is_tty),
+            err_width: terminal.width(options.width, terminal.err_is_tty),
             out: Mutex::new(Out { stream: out, closed: false, error: None }),
             screen: Mutex::new(Screen::new(err, terminal.size, options.width)),
         };
@@ -139,13 +139,27 @@ impl Ui {
     ///
     /// When nobody reads any more (`| head`), the rest is dropped in silence; other mistakes are told by [`Ui::close`].
     pub fn data(&self, text: &str) {
+        self.write_data(|stream| stream.write_all(text.as_bytes()));
+    }
+
+    /// Writes a value to standard output as JSON for people to read, piece by piece: it may be far larger than memory should hold.
+    pub fn json_data(&self, value: &impl serde::Serialize) {
+        self.write_data(|stream| {
+            let mut buffer = std::io::BufWriter::with_capacity(1 << 16, stream);
+            serde_json::to_writer_pretty(&mut buffer, value)?;
+            buffer.write_all(b"\n")?;
+            buffer.flush()
+        });
+    }
+
+    fn write_data(&self, write: impl FnOnce(&mut dyn Write) -> std::io::Result<()>) {
         let mut out = lock(&self.shared.out);
         if out.closed {
             return;
         }
         let Out { stream, closed, error } = &mut *out;
         lock(&self.shared.screen).apart(|| {
-            if let Err(mistake) = stream.write_all(text.as_bytes()).and_then(|()| stream.flush()) {
+            if let Err(mistake) = write(stream.as_mut()).and_then(|()| stream.flush()) {
                 *closed = true;
                 *error = (mistake.kind() != std::io::ErrorKind::BrokenPipe).then_some(mistake);
             }

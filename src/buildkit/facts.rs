@@ -11,7 +11,6 @@ use super::connect::Line;
 use super::endpoint::Endpoint;
 use super::solve;
 use crate::builder::BuilderInfo;
-use crate::env;
 
 /// How long a daemon may take to introduce itself.
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -243,7 +243,14 @@ impl From<SelectError> for Failure {
             SelectError::Context { name, message } => Self::new(Exit::Failed, format!("the docker context `{name}` cannot be used"))
                 .fact("found", message)
                 .help("see `docker context ls`, or name the builder with `--builder`"),
-            SelectError::Connect { origin, error } => Self::from(error).fact("asked by", origin),
+            SelectError::Connect { origin, error } => {
+                let failure = Self::from(error).fact("asked by", origin);
+                if failure.help.is_empty() {
+                    failure.help("start it, or name another one with `--builder`; `kmodforge doctor` shows what there is")
+                } else {
+                    failure
+                }
+            }
             SelectError::NotAnEngine { endpoint, name } => Self::new(Exit::Failed, format!("`{endpoint}` is no Docker Engine"))
                 .fact("found", name)
                 .help(format!("ask for it by its address: --builder {endpoint}")),

@@ -126,8 +126,8 @@ fn unknown_names_come_with_the_known_ones() {
     assert_eq!(
         words(catalog.recognise(&kernel("5.14.0-503.el9.x86_64")).unwrap_err()),
         "error: no distro profile recognises `5.14.0-503.el9.x86_64`
-  looked at debian
-  help      add a profile for its distribution: --profiles DIR"
+  looked at  debian
+  help       add a profile for its distribution: --profiles DIR"
     );
     assert_eq!(Failure::from(catalog.driver("x").unwrap_err()).exit, Exit::Usage);
 }

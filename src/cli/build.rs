@@ -1,6 +1,5 @@
 //! `kmodforge build`.
 
-use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
@@ -98,8 +97,8 @@ fn network(name: &str) -> Network {
 #[command(next_help_heading = "Run")]
 pub struct RunArgs {
     /// How many targets to work on at once [default: as many as the builder takes].
-    #[arg(long, value_name = "N")]
-    pub jobs: Option<NonZeroUsize>,
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub jobs: Option<u16>,
     /// Go on with other targets when one fails; this is the default.
     #[arg(long, conflicts_with = "fail_fast")]
     pub keep_going: bool,

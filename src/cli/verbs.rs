@@ -14,9 +14,12 @@ use crate::arch::Arch;
 #[command(after_help = "\
 Examples:
   kmodforge plan --driver v4l2loopback --kernel latest:3 --kernel '*-cloud-amd64' --distro debian
-  kmodforge plan -f kmodforge.yaml --format github >> \"$GITHUB_OUTPUT\"
+  echo \"matrix=$(kmodforge plan --format github)\" >> \"$GITHUB_OUTPUT\"
   uname -r | kmodforge plan --driver zfs --kernels-from - --no-registry")]
 pub struct PlanArgs {
+    /// `table` for people, `json` for programs, `github` and `gitlab` for a matrix of jobs.
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
+    pub format: PlanFormat,
     /// Which targets.
     #[command(flatten)]
     pub select: SelectArgs,
@@ -26,9 +29,6 @@ pub struct PlanArgs {
     /// Do not ask the registry what is published.
     #[arg(long)]
     pub no_registry: bool,
-    /// `table` for people, `json` for programs, `github` and `gitlab` for a matrix of jobs.
-    #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
-    pub format: PlanFormat,
 }
 
 /// How a plan is printed.
@@ -50,14 +50,14 @@ pub enum PlanFormat {
 #[command(after_help = "\
 Example:
   kmodforge render --driver v4l2loopback --kernel 6.1.0-56-amd64 -o out
-  docker build out/v4l2loopback-0.15.3-6.1.0-56-amd64")]
+  docker build out/v4l2loopback-0.15.4-6.1.0-56-amd64-amd64")]
 pub struct RenderArgs {
-    /// Which targets.
-    #[command(flatten)]
-    pub select: SelectArgs,
     /// Folder to write to; one folder per target in it.
     #[arg(short, long, value_name = "DIR")]
     pub output: PathBuf,
+    /// Which targets.
+    #[command(flatten)]
+    pub select: SelectArgs,
 }
 
 /// Arguments of `verify`.
@@ -66,7 +66,7 @@ pub struct RenderArgs {
 Examples:
   kmodforge verify registry.example/drivers/v4l2loopback:0.15.3-6.1.0-56-amd64
   kmodforge verify oci:out --arch arm64 --format json
-  kmodforge verify registry.example/other-tool/zfs:6.1 --kernel 6.1.0-56-amd64 --driver zfs --distro debian")]
+  kmodforge verify registry.example/other/zfs:6.1 --kernel 6.1.0-56-amd64 --driver zfs")]
 pub struct VerifyArgs {
     /// Registry reference, `oci:DIR` or `oci-archive:FILE`.
     #[arg(value_name = "IMAGE")]
@@ -86,12 +86,12 @@ pub struct VerifyArgs {
     /// Where mirrors are set.
     #[command(flatten)]
     pub project: ProjectArgs,
-    /// How registries are reached.
-    #[command(flatten)]
-    pub registry: RegistryArgs,
     /// `table` for people, `json` for programs.
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
     pub format: TextFormat,
+    /// How registries are reached.
+    #[command(flatten)]
+    pub registry: RegistryArgs,
 }
 
 /// For people or for programs.
@@ -269,12 +269,12 @@ pub struct DoctorArgs {
     /// Where mirrors and the repository are set.
     #[command(flatten)]
     pub project: ProjectArgs,
-    /// How registries are reached.
-    #[command(flatten)]
-    pub registry: RegistryArgs,
     /// `table` for people, `json` for programs.
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
     pub format: TextFormat,
+    /// How registries are reached.
+    #[command(flatten)]
+    pub registry: RegistryArgs,
 }
 
 /// Arguments of `completions`.

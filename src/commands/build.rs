@@ -1,28 +1,29 @@
 //! `kmodforge build`: the table of contents of the program.
 
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+mod options;
+mod record_file;
 
-use tokio::sync::mpsc::UnboundedSender;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use tokio_util::sync::CancellationToken;
 
-use super::session::{Session, source_date_epoch};
+use self::options::Choices;
+use self::record_file::RecordFile;
+use super::builder::{NoBuilder, connect_unless_cancelled};
+use super::session::{Session, temporary_folder};
 use super::{outputs, selection};
-use crate::builder::{Builder, Secret, SolveOptions};
-use crate::buildkit::{self, BuilderChoice};
-use crate::cli::{BuildArgs, Compression, GlobalArgs, Output, SecretArg, SecretSource};
+use crate::builder::Builder;
+use crate::cli::{BuildArgs, GlobalArgs};
 use crate::env;
 use crate::error::{Exit, Failure};
 use crate::image::cache::LayerCache;
-use crate::image::layer;
-use crate::pipeline::event::Event;
 use crate::pipeline::{self, Finished, Options, Workshop};
 use crate::plan::{Plan, State};
-use crate::record::{Outcome, Record, SCHEMA, TargetRecord};
+use crate::record::Outcome;
+use crate::reference::Digest;
+use crate::registry::Registry;
 use crate::ui::Ui;
-
-/// Secrets that rendered Dockerfiles use.
-const SECRETS: [&str; 1] = ["apt-auth"];
 
 /// Builds, checks and publishes what was selected.
 ///
@@ -31,159 +32,43 @@ const SECRETS: [&str; 1] = ["apt-auth"];
 pub async fn run(global: &GlobalArgs, args: &BuildArgs, ui: &Ui, cancel: CancellationToken) -> Result<Exit, Failure> {
     let started = env::now();
     let session = Session::open(global, &args.select.project)?;
-    let solve = Arc::new(solve_options(args)?);
-    let epoch = source_date_epoch()?;
+    let choices = Choices::of(args)?;
     refuse_nowhere(&session, args)?;
 
-    let mut plan = selection::plan(&session, &args.select, &super::plan::arguments(compression_name(args.result.compression), epoch)).await?;
     let registry = Arc::new(session.registry(&args.registry)?);
-    let bases = selection::base_digests(&session, &registry, &plan).await;
-    if args.result.push {
-        selection::settle(&mut plan, &registry, &bases, args.result.force).await?;
-    }
-    for skipped in &plan.skipped {
-        ui.note(&format!("{}: {}", skipped.target, skipped.reason));
-    }
-
-    let work = tempfile::Builder::new().prefix("kmodforge-").tempdir().map_err(|error| no_room(&error))?;
-    let options = |jobs| Options {
-        jobs,
-        fail_fast: args.run.fail_fast,
-        mirrors: session.mirrors(),
-        solve: solve.clone(),
-        compression: match args.result.compression {
-            Compression::Zstd => layer::Compression::Zstd,
-            Compression::Gzip => layer::Compression::Gzip,
-        },
-        epoch,
-        logs: args.result.log_dir.clone(),
-        work: work.path().to_owned(),
-        base_digests: bases.clone(),
-        driver_folders: plan
-            .targets
-            .iter()
-            .map(|target| (target.driver.profile.id.to_string(), session.driver_folder(target.driver.profile.id.as_str())))
-            .collect(),
+    let (plan, bases) = tokio::select! {
+        planned = plan(&session, args, &choices, &registry) => planned?,
+        () = cancel.cancelled() => return Err(Failure::new(Exit::Interrupted, "interrupted before anything was built")),
     };
+    selection::tell_skipped(&plan, ui);
 
-    let to_build = plan.targets.iter().any(|target| matches!(target.state, State::Build(_)));
-    let (builder, builder_name): (Arc<dyn Builder>, String) = if to_build {
-        let connected = connect(args, &session, ui, &cancel).await?;
-        let name = connected.info().name.clone();
-        (connected, name)
-    } else {
-        (Arc::new(NoBuilder::default()), String::new())
-    };
-    let jobs = args.run.jobs.map_or_else(|| env::processors() * 2 + 2, usize::from);
-    let jobs = builder.info().max_parallel.map_or(jobs, |most| jobs.min(most));
-    let workshop = Workshop {
-        builder: builder.clone(),
-        fetcher: session.fetcher.clone(),
-        registry: args.result.push.then(|| registry.clone()),
-        layers: Arc::new(LayerCache::open(&session.cache.join("layers")).map_err(Failure::from)?),
-        memory: session.memory.clone(),
-        options: options(jobs),
-        sources: pipeline::Once::default(),
-        firmware: pipeline::Once::default(),
-    };
+    let builder = builder_for(&plan, &session, args, ui, &cancel).await?;
+    let work = temporary_folder()?;
+    let options = choices.options(&session, args, &plan, jobs(args, builder.as_ref()), work.path(), bases);
+    let workshop = workshop(&session, options, args.result.push.then_some(registry), builder.clone())?;
 
-    let record = Mutex::new(new_record(&plan, started, builder_name));
+    let record = RecordFile::new(&args.result.record, &plan, &builder.info().name, started);
     let progress = ui.progress();
-    let finished = run_targets(&workshop, &plan, &record, &args.result.record, &progress.events(), &cancel).await;
+    let finished = pipeline::run(&workshop, &plan.targets, &progress.events(), &cancel, &|index, result| record.keep(index, result)).await;
     progress.finish().await;
 
-    let mut outcome = exit_code(&plan, &finished, cancel.is_cancelled());
+    let mut exit = exit_code(&plan, &finished, cancel.is_cancelled());
+    let mut tell = |result: Result<(), Failure>| {
+        if let Err(failure) = result {
+            ui.failure(&failure);
+            exit = exit.max(failure.exit);
+        }
+    };
     if !cancel.is_cancelled() {
-        outputs::write(&args.result.outputs, &plan, &finished, builder.as_ref(), ui).await?;
-    }
-    let mut record = record.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-    record.seconds = env::now().saturating_sub(started).as_secs_f64();
-    if let Err(failure) = write_record(&args.result.record, &record) {
-        ui.failure(&failure);
-        outcome = outcome.max(Exit::Failed);
-    }
-    for target in finished.iter().filter(|finished| matches!(finished.record.outcome, Outcome::Built | Outcome::Published)) {
-        if let (Some(image), Some(digest)) = (&target.record.image, &target.record.digest) {
-            ui.data(&format!("{image}@{digest}\n"));
+        for failure in outputs::write(&args.result.outputs, &plan, &finished, builder.as_ref(), ui).await {
+            tell(Err(failure));
         }
     }
+    let (record, written) = record.finish();
+    tell(written);
+    print_digests(&finished, ui);
     ui.summary(&record, &args.result.record);
-    Ok(outcome)
-}
-
-/// Runs the pipeline; the record on disk grows with every finished target, so that a later failure loses nothing.
-async fn run_targets(
-    workshop: &Workshop,
-    plan: &Plan,
-    record: &Mutex<Record>,
-    file: &Path,
-    events: &UnboundedSender<Event>,
-    cancel: &CancellationToken,
-) -> Vec<Finished> {
-    let done = |index: usize, result: &TargetRecord| {
-        let mut record = record.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        record.targets[index] = result.clone();
-        if result.outcome != Outcome::Published {
-            // Tried again, and told, at the end.
-            let _ = write_record(file, &record);
-        }
-    };
-    pipeline::run(workshop, &plan.targets, events, cancel, &done).await
-}
-
-fn new_record(plan: &Plan, started: std::time::Duration, builder: String) -> Record {
-    Record {
-        schema: SCHEMA,
-        tool: format!("kmodforge {}", env!("CARGO_PKG_VERSION")),
-        started: started.as_secs(),
-        seconds: 0.0,
-        builder,
-        targets: plan.targets.iter().map(|target| pipeline::blank_record(target, Outcome::Cancelled, "not begun")).collect(),
-    }
-}
-
-fn write_record(file: &Path, record: &Record) -> Result<(), Failure> {
-    let write = || -> std::io::Result<()> {
-        let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).map_or_else(|| PathBuf::from("."), Path::to_owned);
-        std::fs::create_dir_all(&folder)?;
-        let temporary = tempfile::NamedTempFile::new_in(&folder)?;
-        serde_json::to_writer_pretty(&temporary, record)?;
-        let permissions = std::os::unix::fs::PermissionsExt::from_mode(0o644);
-        temporary.as_file().set_permissions(permissions)?;
-        temporary.persist(file).map_err(|error| error.error)?;
-        Ok(())
-    };
-    write().map_err(|error| {
-        Failure::new(Exit::Failed, format!("the record `{}` cannot be written: {error}", file.display())).help("choose another place: --record FILE")
-    })
-}
-
-async fn connect(args: &BuildArgs, session: &Session, ui: &Ui, cancel: &CancellationToken) -> Result<Arc<dyn Builder>, Failure> {
-    let choice: BuilderChoice = args.solve.builder.parse()?;
-    let builder = connect_builder(session, &choice, cancel).await?;
-    ui.note(&format!("builder: {} at {}", builder.info().name, builder.info().endpoint));
-    Ok(builder)
-}
-
-/// A connected builder; a private one ends when it is dropped.
-///
-/// # Errors
-/// When there is none.
-pub async fn connect_builder(session: &Session, choice: &BuilderChoice, cancel: &CancellationToken) -> Result<Arc<dyn Builder>, Failure> {
-    let hosts = session.image_hosts();
-    let options = buildkit::Options { cache_dir: &session.cache, insecure_registries: &hosts, credentials: session.credentials()? };
-    tokio::select! {
-        connected = buildkit::connect(choice, &options) => Ok(Arc::new(connected?.builder)),
-        () = cancel.cancelled() => Err(interrupted()),
-    }
-}
-
-fn interrupted() -> Failure {
-    Failure::new(Exit::Interrupted, "interrupted before anything was built")
-}
-
-fn no_room(error: &std::io::Error) -> Failure {
-    Failure::new(Exit::Failed, format!("no temporary folder can be made: {error}")).help("set TMPDIR to a folder that can be written and has room")
+    Ok(exit)
 }
 
 /// An image that goes nowhere is refused before it is built.
@@ -198,35 +83,53 @@ fn refuse_nowhere(session: &Session, args: &BuildArgs) -> Result<(), Failure> {
     Ok(())
 }
 
-fn compression_name(compression: Compression) -> &'static str {
-    match compression {
-        Compression::Zstd => "zstd",
-        Compression::Gzip => "gzip",
+/// The plan, in which what is published already is settled if images are to be pushed, and the digests of its base images.
+async fn plan(session: &Session, args: &BuildArgs, choices: &Choices, registry: &Registry) -> Result<(Plan, BTreeMap<String, Digest>), Failure> {
+    let mut plan = selection::plan(session, &args.select, &choices.arguments()).await?;
+    let bases = selection::base_digests(session, registry, &plan).await;
+    if args.result.push {
+        selection::settle(&mut plan, registry, &bases, args.result.force).await?;
     }
+    Ok((plan, bases))
 }
 
-fn solve_options(args: &BuildArgs) -> Result<SolveOptions, Failure> {
-    Ok(SolveOptions {
-        secrets: args.solve.secrets.iter().map(read_secret).collect::<Result<_, _>>()?,
-        network: args.solve.network,
-        cache_from: args.solve.cache_from.clone(),
-        cache_to: args.solve.cache_to.clone(),
-        no_cache: args.solve.no_cache,
+/// The builder, if there is anything to build: a run that skips everything needs none.
+async fn builder_for(plan: &Plan, session: &Session, args: &BuildArgs, ui: &Ui, cancel: &CancellationToken) -> Result<Arc<dyn Builder>, Failure> {
+    if !plan.targets.iter().any(|target| matches!(target.state, State::Build(_))) {
+        return Ok(Arc::new(NoBuilder::default()));
+    }
+    let builder = connect_unless_cancelled(session, &args.solve.builder.parse()?, cancel).await?;
+    outputs::check(&args.result.outputs, builder.as_ref())?;
+    ui.note(&format!("builder: {} at {}", builder.info().name, builder.info().endpoint));
+    Ok(builder)
+}
+
+/// How many targets at once. Half of the time a target waits: for packages, the registry, a lock of the builder.
+fn jobs(args: &BuildArgs, builder: &dyn Builder) -> usize {
+    let jobs = args.run.jobs.map_or_else(|| env::processors() * 2 + 2, usize::from);
+    builder.info().max_parallel.map_or(jobs, |most| jobs.min(most))
+}
+
+fn workshop(session: &Session, options: Options, registry: Option<Arc<Registry>>, builder: Arc<dyn Builder>) -> Result<Workshop, Failure> {
+    Ok(Workshop {
+        builder,
+        fetcher: session.fetcher.clone(),
+        registry,
+        layers: Arc::new(LayerCache::open(&session.cache.join("layers"))?),
+        memory: session.memory.clone(),
+        options,
+        sources: pipeline::Once::default(),
+        firmware: pipeline::Once::default(),
     })
 }
 
-fn read_secret(secret: &SecretArg) -> Result<Secret, Failure> {
-    if !SECRETS.contains(&secret.id.as_str()) {
-        return Err(Failure::new(Exit::Usage, format!("no build step uses a secret `{}`", secret.id))
-            .fact("expected", "`apt-auth`: logins for package repositories, as apt_auth.conf(5) describes them"));
-    }
-    let data = match &secret.source {
-        SecretSource::File(file) => {
-            std::fs::read(file).map_err(|error| Failure::new(Exit::Usage, format!("the secret's file `{}` cannot be read: {error}", file.display())))?
+/// The images that are there now, for programs: `registry/name:tag@sha256:…`.
+fn print_digests(finished: &[Finished], ui: &Ui) {
+    for target in finished.iter().filter(|finished| matches!(finished.record.outcome, Outcome::Built | Outcome::Published)) {
+        if let (Some(image), Some(digest)) = (&target.record.image, &target.record.digest) {
+            ui.data(&format!("{image}@{digest}\n"));
         }
-        SecretSource::Env(name) => env::var(name).ok_or_else(|| Failure::new(Exit::Usage, format!("the secret's variable `{name}` is not set")))?.into_bytes(),
-    };
-    Ok(Secret { id: secret.id.clone(), data: data.into() })
+    }
 }
 
 /// The worst of what became of the targets.
@@ -243,35 +146,5 @@ fn exit_code(plan: &Plan, finished: &[Finished], cancelled: bool) -> Exit {
         Exit::Done
     } else {
         Exit::Unsupported
-    }
-}
-
-/// Stands in where nothing is to be built, so that a run that skips everything needs no builder.
-#[derive(Default)]
-struct NoBuilder(crate::builder::BuilderInfo);
-
-impl Builder for NoBuilder {
-    fn info(&self) -> &crate::builder::BuilderInfo {
-        &self.0
-    }
-
-    fn solve<'a>(
-        &'a self,
-        _: crate::builder::SolveRequest,
-        _: &'a Path,
-        _: UnboundedSender<crate::builder::BuildEvent>,
-        _: CancellationToken,
-    ) -> futures::future::BoxFuture<'a, Result<(), crate::builder::SolveError>> {
-        Box::pin(async { Err(crate::builder::SolveError::Unsupported("there is nothing to build".into())) })
-    }
-}
-
-/// Names of the outputs, for messages.
-#[must_use]
-pub fn output_name(output: &Output) -> String {
-    match output {
-        Output::OciDir(folder) => format!("oci:{}", folder.display()),
-        Output::OciArchive(file) => format!("oci-archive:{}", file.display()),
-        Output::Docker => "docker".into(),
     }
 }

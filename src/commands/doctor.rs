@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use serde_json::json;
 
+use super::builder::connect;
 use super::selection;
 use super::session::Session;
-use crate::buildkit;
 use crate::cli::{DoctorArgs, GlobalArgs, TextFormat};
 use crate::error::{Exit, Failure};
 use crate::reference::Reference;
@@ -28,7 +28,7 @@ pub async fn run(global: &GlobalArgs, args: &DoctorArgs, ui: &Ui) -> Result<Exit
         TextFormat::Json => {
             let value: Vec<_> =
                 lines.iter().map(|line| json!({ "name": line.name, "state": line.state.name(), "text": line.text, "remedy": line.remedy })).collect();
-            ui.data(&format!("{}\n", serde_json::to_string_pretty(&value).unwrap_or_default()));
+            ui.json_data(&value);
         }
     }
     Ok(if lines.iter().any(|line| line.state == DoctorState::Failed) { Exit::Failed } else { Exit::Done })
@@ -49,12 +49,7 @@ fn silent(name: &str) -> DoctorLine {
 }
 
 async fn builder(session: &Session, args: &DoctorArgs) -> DoctorLine {
-    let connecting = async {
-        let choice = args.builder.parse()?;
-        let hosts = session.image_hosts();
-        let options = buildkit::Options { cache_dir: &session.cache, insecure_registries: &hosts, credentials: session.credentials()? };
-        Ok::<_, Failure>(buildkit::connect(&choice, &options).await?)
-    };
+    let connecting = async { connect(session, &args.builder.parse()?).await };
     match tokio::time::timeout(PATIENCE * 6, connecting).await {
         Ok(Ok(connected)) => {
             let info = crate::builder::Builder::info(&connected.builder);

@@ -1,6 +1,6 @@
 //! `kmodforge kernels`: what distributions publish, and which profile recognises a release.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::selection::{read_index, release_of};
 use super::session::{Session, host_arch};
@@ -8,7 +8,7 @@ use crate::arch::Arch;
 use crate::cli::{DistroArg, GlobalArgs, KernelsCommand, KernelsListArgs, KernelsMatchArgs, ListFormat, ProjectArgs, TextFormat};
 use crate::error::{Exit, Failure};
 use crate::kernel::KernelRelease;
-use crate::package::PublishedRelease;
+use crate::package::{PublishedKernel, PublishedRelease};
 use crate::ui::Ui;
 
 /// Answers.
@@ -34,38 +34,12 @@ async fn list(global: &GlobalArgs, args: KernelsListArgs, ui: &Ui) -> Result<Exi
     for distro in &distros {
         indexes.extend(read_distro(&session, distro, &arches).await?);
     }
+    let newest: Vec<_> = indexes.iter().flat_map(|index| index.kernels.iter().rev().map(move |kernel| (index, kernel))).collect();
     match args.format {
-        ListFormat::Text => ui.data(&indexes.iter().flat_map(newest_first).map(|kernel| format!("{}\n", kernel.release)).collect::<String>()),
-        ListFormat::Json => {
-            let value: Vec<_> =
-                indexes
-                    .iter()
-                    .flat_map(|index| {
-                        newest_first(index).map(move |kernel| json!({
-                "release": kernel.release, "distro": index.distro, "distro_release": index.release, "arch": index.arch, "flavour": kernel.flavour,
-                "origin": kernel.origin, "headers": kernel.headers, "compilers": kernel.compilers,
-            }))
-                    })
-                    .collect();
-            ui.data(&format!("{}\n", serde_json::to_string_pretty(&value).unwrap_or_default()));
-        }
+        ListFormat::Text => ui.data(&newest.iter().flat_map(|(_, kernel)| [kernel.release.as_str(), "\n"]).collect::<String>()),
+        ListFormat::Json => ui.json_data(&newest.iter().map(|(index, kernel)| to_json(index, kernel)).collect::<Vec<_>>()),
         ListFormat::Table => {
-            let rows: Vec<Vec<String>> = indexes
-                .iter()
-                .flat_map(|index| {
-                    newest_first(index).map(move |kernel| {
-                        let version = kernel.headers.first().map(|package| package.version.clone()).unwrap_or_default();
-                        vec![
-                            kernel.release.to_string(),
-                            format!("{} {}", index.distro, index.release),
-                            index.arch.clone(),
-                            kernel.compilers.first().cloned().unwrap_or_default(),
-                            version,
-                            kernel.origin.clone(),
-                        ]
-                    })
-                })
-                .collect();
+            let rows: Vec<_> = newest.iter().map(|(index, kernel)| to_row(index, kernel)).collect();
             ui.table(&["KERNEL", "DISTRO", "ARCH", "COMPILER", "HEADERS", "FOUND IN"], &rows);
             ui.note(&format!("{} kernels", rows.len()));
         }
@@ -73,8 +47,22 @@ async fn list(global: &GlobalArgs, args: KernelsListArgs, ui: &Ui) -> Result<Exi
     Ok(Exit::Done)
 }
 
-fn newest_first(index: &PublishedRelease) -> impl Iterator<Item = &crate::package::PublishedKernel> {
-    index.kernels.iter().rev()
+fn to_json(index: &PublishedRelease, kernel: &PublishedKernel) -> Value {
+    json!({
+        "release": kernel.release, "distro": index.distro, "distro_release": index.release, "arch": index.arch, "flavour": kernel.flavour,
+        "origin": kernel.origin, "headers": kernel.headers, "compilers": kernel.compilers,
+    })
+}
+
+fn to_row(index: &PublishedRelease, kernel: &PublishedKernel) -> Vec<String> {
+    vec![
+        kernel.release.to_string(),
+        format!("{} {}", index.distro, index.release),
+        index.arch.clone(),
+        kernel.compilers.first().cloned().unwrap_or_default(),
+        kernel.headers.first().map(|package| package.version.clone()).unwrap_or_default(),
+        kernel.origin.clone(),
+    ]
 }
 
 async fn read_distro(session: &Session, distro: &DistroArg, arches: &[Arch]) -> Result<Vec<PublishedRelease>, Failure> {
@@ -116,7 +104,7 @@ fn recognise(global: &GlobalArgs, args: &KernelsMatchArgs, ui: &Ui) -> Result<Ex
     }
     match args.format {
         TextFormat::Table => ui.table(&["KERNEL", "DISTRO", "RELEASE", "FLAVOUR", "ARCH"], &rows),
-        TextFormat::Json => ui.data(&format!("{}\n", serde_json::to_string_pretty(&values).unwrap_or_default())),
+        TextFormat::Json => ui.json_data(&values),
     }
     Ok(if unknown { Exit::Failed } else { Exit::Done })
 }

@@ -31,16 +31,13 @@ enum ManError {
 /// # Errors
 /// When the folder cannot be written to.
 pub fn run(args: &ManArgs, ui: &Ui) -> Result<Exit, Failure> {
-    match &args.dir {
-        Some(dir) => {
-            write_pages(dir).map_err(|error| ManError::Write { path: dir.clone(), error })?;
-            ui.note(&format!("manual pages are in `{}`", dir.display()));
-        }
-        None => {
-            let mut page = Vec::new();
-            Man::new(Cli::command()).render(&mut page).map_err(ManError::Render)?;
-            ui.data(&String::from_utf8_lossy(&page));
-        }
+    if let Some(dir) = &args.dir {
+        write_pages(dir).map_err(|error| ManError::Write { path: dir.clone(), error })?;
+        ui.note(&format!("manual pages are in `{}`", dir.display()));
+    } else {
+        let mut page = Vec::new();
+        Man::new(Cli::command()).render(&mut page).map_err(ManError::Render)?;
+        ui.data(&String::from_utf8_lossy(&page));
     }
     Ok(Exit::Done)
 }

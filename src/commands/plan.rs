@@ -6,6 +6,7 @@ use super::selection;
 use super::session::{Session, source_date_epoch};
 use crate::cli::{GlobalArgs, PlanArgs, PlanFormat};
 use crate::error::{Exit, Failure};
+use crate::image::layer::Compression;
 use crate::plan::{Plan, PlanView, State, Target};
 use crate::ui::{PlanCounts, PlanRow, Ui};
 
@@ -21,7 +22,7 @@ const GITLAB_JOBS: usize = 500;
 /// When there is none, or a kernel's compiler is missing.
 pub async fn run(global: &GlobalArgs, args: &PlanArgs, ui: &Ui) -> Result<Exit, Failure> {
     let session = Session::open(global, &args.select.project)?;
-    let mut plan = selection::plan(&session, &args.select, &arguments("zstd", source_date_epoch()?)).await?;
+    let mut plan = selection::plan(&session, &args.select, &arguments(Compression::default(), source_date_epoch()?)).await?;
     if !args.no_registry && selection::has_repository(&session, &args.select) {
         let registry = session.registry(&args.registry)?;
         let bases = selection::base_digests(&session, &registry, &plan).await;
@@ -29,15 +30,20 @@ pub async fn run(global: &GlobalArgs, args: &PlanArgs, ui: &Ui) -> Result<Exit, 
     }
     match args.format {
         PlanFormat::Table => print_table(&plan, ui),
-        PlanFormat::Json => ui.data(&format!("{}\n", pretty(&serde_json::to_value(PlanView::from(&plan)).unwrap_or_default()))),
+        PlanFormat::Json => ui.json_data(&PlanView::from(&plan)),
         PlanFormat::Github => ui.data(&format!("{}\n", github(&plan))),
-        PlanFormat::Gitlab => ui.data(&format!("{}\n", pretty(&gitlab(&plan)))),
+        PlanFormat::Gitlab => ui.json_data(&gitlab(&plan)),
     }
+    plan.skipped.iter().filter_map(|skipped| Failure::try_from(skipped).ok()).for_each(|failure| ui.failure(&failure));
     Ok(exit_code(&plan))
 }
 
 /// The choices that end up in an image, as the input digest takes them.
-pub fn arguments(compression: &str, epoch: u64) -> String {
+pub fn arguments(compression: Compression, epoch: u64) -> String {
+    let compression = match compression {
+        Compression::Zstd => "zstd",
+        Compression::Gzip => "gzip",
+    };
     format!("compression={compression} epoch={epoch}")
 }
 
@@ -81,10 +87,6 @@ fn row(label: &crate::record::TargetLabel, state: &str, why: String) -> PlanRow 
     }
 }
 
-fn pretty(value: &Value) -> String {
-    serde_json::to_string_pretty(value).unwrap_or_default()
-}
-
 /// The targets to build, shared out to as many jobs as are allowed: each job's name and its options for `kmodforge build`.
 fn jobs(plan: &Plan, most: usize) -> Vec<(String, Vec<String>)> {
     let to_build: Vec<&Target> = plan.targets.iter().filter(|target| matches!(target.state, State::Build(_))).collect();
@@ -116,9 +118,34 @@ fn github(plan: &Plan) -> Value {
 
 /// A child pipeline; JSON is YAML.
 fn gitlab(plan: &Plan) -> Value {
-    let jobs = jobs(plan, GITLAB_JOBS / 2).into_iter().map(|(name, options)| {
+    let jobs = jobs(plan, GITLAB_JOBS / 2);
+    if jobs.is_empty() {
+        // A pipeline without a job is an error.
+        return json!({ "nothing to build": { "script": ["true"] } });
+    }
+    let jobs = jobs.into_iter().map(|(name, options)| {
         let script = format!("kmodforge build --push {}", options.iter().map(|option| crate::template::quote_shell(option)).collect::<Vec<_>>().join(" "));
         (name, json!({ "script": [script] }))
     });
     Value::Object(jobs.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture;
+    use crate::reference::Digest;
+
+    #[test]
+    fn gitlab_always_gets_a_job() {
+        let mut plan = fixture::plan(&["v4l2loopback"], &["6.1.0-56-amd64"]).unwrap();
+        assert_eq!(
+            gitlab(&plan),
+            json!({ "v4l2loopback 0.15.3 6.1.0-56-amd64": { "script": [
+                "kmodforge build --push --driver=v4l2loopback@0.15.3 --distro=debian:bookworm --arch=amd64 --kernel=6.1.0-56-amd64"
+            ] } })
+        );
+        plan.targets[0].state = State::Published(Digest::of(b"image"));
+        assert_eq!(gitlab(&plan), json!({ "nothing to build": { "script": ["true"] } }));
+    }
 }

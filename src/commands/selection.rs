@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::Read as _;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use futures::stream::{StreamExt as _, TryStreamExt as _};
@@ -15,14 +16,14 @@ use crate::kernel::KernelRelease;
 use crate::kernel_index::{self, IndexRequest};
 use crate::kernel_selector::KernelSelector;
 use crate::package::PublishedRelease;
-use crate::plan::{Group, Known, Naming, Plan, State, Target};
+use crate::plan::{ChosenDistro, ChosenDriver, Group, Known, Naming, Plan, State, Target};
 use crate::profile::distro::{DistroProfile, Release, Repository};
-use crate::profile::driver::DriverProfile;
-use crate::profile::{Id, Version};
+use crate::profile::Id;
 use crate::project::{DriverSelector, MatrixRow};
 use crate::reference::{Digest, Reference};
 use crate::registry::{Published, Registry};
 use crate::render;
+use crate::ui::Ui;
 
 /// How many questions a registry is asked at once.
 const QUESTIONS: usize = 32;
@@ -32,7 +33,7 @@ const QUESTIONS: usize = 32;
 /// # Errors
 /// When the selection is wrong, nothing matches it, or a repository cannot be read.
 pub async fn plan(session: &Session, select: &SelectArgs, arguments: &str) -> Result<Plan, Failure> {
-    let request = Request::of(session, select)?;
+    let request = Request::of(session, select, kernel_selectors(select).await?)?;
     let indexes = read_indexes(session, &request.groups, &request.fallbacks).await?;
     let known = Known {
         indexes: &indexes,
@@ -56,8 +57,7 @@ struct Request {
 }
 
 impl Request {
-    fn of(session: &Session, select: &SelectArgs) -> Result<Self, Failure> {
-        let kernels = kernel_selectors(select)?;
+    fn of(session: &Session, select: &SelectArgs, kernels: Vec<KernelSelector>) -> Result<Self, Failure> {
         let matrix = session.project.as_ref().map(|project| project.content.rows()).unwrap_or_default();
         let (groups, filter) = if !select.drivers.is_empty() && !kernels.is_empty() {
             (vec![ad_hoc(session, select, kernels)?], None)
@@ -98,20 +98,32 @@ fn nothing_selected(select: &SelectArgs, project: bool) -> Failure {
     }
 }
 
-fn kernel_selectors(select: &SelectArgs) -> Result<Vec<KernelSelector>, Failure> {
-    let usage = |error: &dyn std::fmt::Display| Failure::new(Exit::Usage, error.to_string()).help("see `kmodforge help build` for what --kernel takes");
+async fn kernel_selectors(select: &SelectArgs) -> Result<Vec<KernelSelector>, Failure> {
+    let usage = |error: &dyn std::fmt::Display| {
+        Failure::new(Exit::Usage, error.to_string()).help("expected a release (`uname -r`), a pattern such as `6.1.*-amd64`, `/regex/`, `latest` or `latest:N`")
+    };
     let mut selectors = select.kernels.iter().map(|text| text.parse().map_err(|error| usage(&error))).collect::<Result<Vec<KernelSelector>, _>>()?;
     if let Some(file) = &select.kernels_from {
-        let (name, text) = if file.as_os_str() == "-" {
-            let mut text = String::new();
-            std::io::stdin().read_to_string(&mut text).map(|_| ("standard input".to_owned(), text))
-        } else {
-            std::fs::read_to_string(file).map(|text| (file.display().to_string(), text))
-        }
-        .map_err(|error| Failure::new(Exit::Usage, format!("`{}` cannot be read: {error}", file.display())))?;
+        let (name, text) = read_list(file.clone()).await.map_err(|error| {
+            Failure::new(Exit::Usage, format!("the list of kernels `{}` cannot be read: {error}", file.display()))
+                .help("expected a file with one kernel release per line, as `uname -r` prints it, or `-` for standard input")
+        })?;
         selectors.extend(kernel_index::parse_list(&name, &text)?.into_iter().map(KernelSelector::Exact));
     }
     Ok(selectors)
+}
+
+/// Reads a file, or standard input for `-`, in a thread of its own: a terminal or a pipe may wait for ever, and Ctrl-C must be heard meanwhile.
+async fn read_list(file: PathBuf) -> std::io::Result<(String, String)> {
+    let read = move || {
+        if file.as_os_str() == "-" {
+            let mut text = String::new();
+            std::io::stdin().read_to_string(&mut text).map(|_| ("-".to_owned(), text))
+        } else {
+            std::fs::read_to_string(&file).map(|text| (file.display().to_string(), text))
+        }
+    };
+    tokio::task::spawn_blocking(read).await.map_err(std::io::Error::other)?
 }
 
 fn ad_hoc(session: &Session, select: &SelectArgs, kernels: Vec<KernelSelector>) -> Result<Group, Failure> {
@@ -133,11 +145,11 @@ fn driver_selector(text: &str) -> Result<DriverSelector, Failure> {
 ///
 /// # Errors
 /// When there is none, or not that version.
-pub fn driver_named(session: &Session, text: &str) -> Result<(Arc<DriverProfile>, Option<Version>), Failure> {
+pub fn driver_named(session: &Session, text: &str) -> Result<ChosenDriver, Failure> {
     driver(session, &driver_selector(text)?)
 }
 
-fn driver(session: &Session, selector: &DriverSelector) -> Result<(Arc<DriverProfile>, Option<Version>), Failure> {
+fn driver(session: &Session, selector: &DriverSelector) -> Result<ChosenDriver, Failure> {
     let profile = session.catalog.driver(selector.driver.as_str())?;
     if let Some(version) = &selector.version
         && profile.version(version.as_str()).is_none()
@@ -151,7 +163,7 @@ fn driver(session: &Session, selector: &DriverSelector) -> Result<(Arc<DriverPro
 ///
 /// # Errors
 /// When there is none, or not that release.
-pub fn distro(session: &Session, arg: &DistroArg) -> Result<(Arc<DistroProfile>, Option<Id>), Failure> {
+pub fn distro(session: &Session, arg: &DistroArg) -> Result<ChosenDistro, Failure> {
     let profile = session.catalog.distro(&arg.id)?;
     let release = match &arg.release {
         None => None,
@@ -171,14 +183,20 @@ pub fn release_of<'p>(profile: &'p DistroProfile, wanted: &str) -> Result<&'p Re
 }
 
 fn unknown<'n>(headline: &str, known: impl Iterator<Item = &'n str>) -> Failure {
-    Failure::new(Exit::Usage, headline).fact("expected", format!("one of {}", known.map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")))
+    let known: Vec<_> = known.map(|name| format!("`{name}`")).collect();
+    let failure = Failure::new(Exit::Usage, headline);
+    match known.as_slice() {
+        [] => failure.fact("expected", "none; there are none to choose from"),
+        [only] => failure.fact("expected", only),
+        several => failure.fact("expected", format!("one of {}", several.join(", "))),
+    }
 }
 
 /// The distributions that recognise the exact releases; all of them where only patterns were given.
 ///
 /// # Errors
 /// When no distribution recognises a release, or several do.
-pub fn recognising(session: &Session, kernels: &[KernelSelector]) -> Result<Vec<(Arc<DistroProfile>, Option<Id>)>, Failure> {
+pub fn recognising(session: &Session, kernels: &[KernelSelector]) -> Result<Vec<ChosenDistro>, Failure> {
     let mut found: BTreeMap<Id, Arc<DistroProfile>> = BTreeMap::new();
     for kernel in kernels {
         match kernel.exact() {
@@ -193,7 +211,7 @@ pub fn recognising(session: &Session, kernels: &[KernelSelector]) -> Result<Vec<
 }
 
 /// The architectures that exact releases name, else this machine's.
-fn implied_arches(distros: &[(Arc<DistroProfile>, Option<Id>)], kernels: &[KernelSelector]) -> Vec<Arch> {
+fn implied_arches(distros: &[ChosenDistro], kernels: &[KernelSelector]) -> Vec<Arch> {
     let named = |kernel: &KernelSelector| kernel.exact().and_then(|release| distros.iter().find_map(|(profile, _)| profile.recognise(release)?.arch));
     let arches: BTreeSet<_> = kernels.iter().map(|kernel| named(kernel).unwrap_or_else(host_arch)).collect();
     arches.into_iter().collect()
@@ -300,7 +318,7 @@ fn fallback_repositories(release: &Release, wanted: &[Fallback]) -> Result<Vec<R
     let mut repositories = Vec::new();
     for Fallback { name, value } in wanted {
         let Some(fallback) = release.fallbacks.iter().find(|known| known.id.as_str() == name) else {
-            return Err(unknown(&format!("{} has no fallback `{name}`", release.id), release.fallbacks.iter().map(|fallback| fallback.id.as_str())));
+            return Err(unknown(&format!("release `{}` has no fallback `{name}`", release.id), release.fallbacks.iter().map(|fallback| fallback.id.as_str())));
         };
         for repository in &fallback.repositories {
             let mut repository = repository.clone();
@@ -330,8 +348,18 @@ fn fallback_repositories(release: &Release, wanted: &[Fallback]) -> Result<Vec<R
     Ok(repositories)
 }
 
+/// Says what was left out, and why.
+pub fn tell_skipped(plan: &Plan, ui: &Ui) {
+    for skipped in &plan.skipped {
+        match Failure::try_from(skipped) {
+            Ok(failure) => ui.failure(&failure),
+            Err(reason) => ui.note(&format!("{}: {reason}", skipped.target)),
+        }
+    }
+}
+
 /// Digests of the base images of a plan, where a registry tells.
-pub async fn base_digests(session: &Session, registry: &Registry, plan: &Plan) -> HashMap<String, Digest> {
+pub async fn base_digests(session: &Session, registry: &Registry, plan: &Plan) -> BTreeMap<String, Digest> {
     let images: BTreeSet<_> = plan.targets.iter().map(|target| target.distro.release.base_image.clone()).collect();
     let mirrors = session.mirrors();
     let asking = images.into_iter().map(|image| {
@@ -345,7 +373,7 @@ pub async fn base_digests(session: &Session, registry: &Registry, plan: &Plan) -
 ///
 /// # Errors
 /// When the registry does not answer.
-pub async fn settle(plan: &mut Plan, registry: &Registry, bases: &HashMap<String, Digest>, force: bool) -> Result<(), Failure> {
+pub async fn settle(plan: &mut Plan, registry: &Registry, bases: &BTreeMap<String, Digest>, force: bool) -> Result<(), Failure> {
     let images: Vec<_> = plan.targets.iter().map(|target| target.image.clone()).collect::<BTreeSet<_>>().into_iter().collect();
     let answers: HashMap<Reference, Option<Published>> = futures::stream::iter(images)
         .map(|image| async move { registry.published(&image).await.map(|published| (image, published)) })

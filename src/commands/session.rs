@@ -9,8 +9,8 @@ use crate::catalog::Catalog;
 use crate::cli::{GlobalArgs, ProjectArgs, RegistryArgs};
 use crate::credentials::Credentials;
 use crate::env;
-use crate::error::{Exit, Failure};
-use crate::fetch::{FetchOptions, Fetcher};
+use crate::error::{Exit, Failure, io_words};
+use crate::fetch::{FetchOptions, Fetcher, Timeouts};
 use crate::kernel_memory::KernelMemory;
 use crate::mirror::Mirrors;
 use crate::project::Project;
@@ -18,7 +18,7 @@ use crate::reference::Reference;
 use crate::registry::{Registry, RegistryOptions};
 
 /// Seconds that a kernel index is taken as fresh; so long a repeated command asks no repository.
-const INDEX_FRESH: Duration = Duration::from_secs(60);
+const INDEX_FRESH: Duration = Duration::from_mins(1);
 
 /// Everything that a verb starts from.
 pub struct Session {
@@ -44,6 +44,9 @@ impl Session {
         let cache = global.cache_dir.clone().unwrap_or_else(env::cache_dir);
         let mut options = FetchOptions::new(project.as_ref().map(|project| project.content.mirrors.clone()).unwrap_or_default(), cache.clone());
         options.max_age = INDEX_FRESH;
+        if let Some(patience) = patience()? {
+            options.timeouts = Timeouts { connect: options.timeouts.connect.min(patience), read: patience };
+        }
         let fetcher = Arc::new(Fetcher::new(options)?);
         Ok(Self { catalog, project, fetcher, memory: KernelMemory::new(&cache), cache })
     }
@@ -108,6 +111,16 @@ pub fn host_arch() -> Arch {
     if cfg!(target_arch = "aarch64") { Arch::Arm64 } else { Arch::Amd64 }
 }
 
+/// How long servers of sources and packages may be silent: `KMODFORGE_TIMEOUT`, in seconds.
+fn patience() -> Result<Option<Duration>, Failure> {
+    let Some(text) = env::var("KMODFORGE_TIMEOUT") else { return Ok(None) };
+    let seconds = text.parse().ok().filter(|seconds| (1..=3600).contains(seconds));
+    let wrong = || {
+        Failure::new(Exit::Usage, format!("`KMODFORGE_TIMEOUT` is `{}`", text.escape_debug())).fact("expected", "seconds to wait for a server, from 1 to 3600")
+    };
+    seconds.map(|seconds| Some(Duration::from_secs(seconds))).ok_or_else(wrong)
+}
+
 /// Time of everything in images: `SOURCE_DATE_EPOCH`, else 0.
 ///
 /// # Errors
@@ -118,5 +131,15 @@ pub fn source_date_epoch() -> Result<u64, Failure> {
             Failure::new(Exit::Usage, format!("`SOURCE_DATE_EPOCH` is `{}`", text.escape_debug()))
                 .fact("expected", "seconds since 1970, as `date +%s` prints them")
         })
+    })
+}
+
+/// A folder that is removed with everything in it when the run ends.
+///
+/// # Errors
+/// When it cannot be made.
+pub fn temporary_folder() -> Result<tempfile::TempDir, Failure> {
+    tempfile::Builder::new().prefix("kmodforge-").tempdir().map_err(|error| {
+        Failure::new(Exit::Failed, format!("no temporary folder can be made in `{}`: {}", env::temp_dir().display(), io_words(&error))).help("set TMPDIR to a folder that can be written and has room")
     })
 }

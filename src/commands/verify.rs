@@ -1,14 +1,17 @@
 //! `kmodforge verify`: the static checks, on any image from a registry or a layout.
 
-use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+mod image;
+
+use std::path::Path;
 use std::sync::Arc;
 
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
+use self::image::{Files, LocalImage};
+use super::builder::connect_unless_cancelled;
 use super::selection;
-use super::session::{Session, host_arch};
+use super::session::{Session, host_arch, temporary_folder};
 use crate::arch::Arch;
 use crate::builder::{Builder, SolveOptions, SolveRequest};
 use crate::buildkit::BuilderChoice;
@@ -17,17 +20,13 @@ use crate::cli::{GlobalArgs, TextFormat, VerifyArgs};
 use crate::error::{Exit, Failure};
 use crate::finding::{Finding, Severity};
 use crate::image::artifacts::Artifacts;
-use crate::image::contents::{Contents, StoredImage};
-use crate::image::layout::Layout;
-use crate::image::scan::Kind;
+use crate::image::contents::Contents;
 use crate::kernel::KernelRelease;
 use crate::kernel_selector::KernelSelector;
 use crate::kmod::Module;
 use crate::pipeline::{explain_solve, kernel_facts};
-use crate::plan::{Group, Known, Naming, Plan, Target};
-use crate::profile::Version;
+use crate::plan::{ChosenDriver, Group, Known, Naming, Plan, Target};
 use crate::profile::driver::{DriverProfile, Requirements};
-use crate::reference::Reference;
 use crate::render::{self, ANNOTATION};
 use crate::ui::Ui;
 
@@ -37,12 +36,9 @@ use crate::ui::Ui;
 /// When the image or its kernel's headers cannot be had.
 pub async fn run(global: &GlobalArgs, args: &VerifyArgs, ui: &Ui, cancel: CancellationToken) -> Result<Exit, Failure> {
     let session = Session::open(global, &args.project)?;
-    let work = tempfile::Builder::new()
-        .prefix("kmodforge-verify-")
-        .tempdir()
-        .map_err(|error| Failure::new(Exit::Failed, format!("no temporary folder can be made: {error}")))?;
-    let images = fetch(&session, args, work.path()).await?;
-    let builder = super::build::connect_builder(&session, &BuilderChoice::Auto, &cancel).await?;
+    let work = temporary_folder()?;
+    let images = image::fetch(&session, args, work.path()).await?;
+    let builder = connect_unless_cancelled(&session, &BuilderChoice::Auto, &cancel).await?;
     let mut worst = Exit::Done;
     let mut reports = Vec::new();
     for (position, image) in images.iter().enumerate() {
@@ -60,25 +56,9 @@ pub async fn run(global: &GlobalArgs, args: &VerifyArgs, ui: &Ui, cancel: Cancel
         }));
     }
     if args.format == TextFormat::Json {
-        ui.data(&format!("{}\n", serde_json::to_string_pretty(&reports).unwrap_or_default()));
+        ui.json_data(&reports);
     }
     Ok(worst)
-}
-
-fn arch_of(stored: &StoredImage) -> Option<Arch> {
-    stored.config.architecture.parse().ok()
-}
-
-/// A label of an image, else its annotation.
-fn label_of<'i>(stored: &'i StoredImage, name: &str) -> Option<&'i str> {
-    let label = stored.config.config.labels.as_ref().and_then(|labels| labels.get(name));
-    label.or_else(|| stored.manifest.annotations.get(name)).map(String::as_str)
-}
-
-/// An image whose layers lie on this machine.
-struct LocalImage {
-    stored: StoredImage,
-    layers: Vec<PathBuf>,
 }
 
 /// What the checks of one image say.
@@ -102,43 +82,6 @@ fn show(image: &str, report: &Report, ui: &Ui) {
     }
 }
 
-async fn fetch(session: &Session, args: &VerifyArgs, work: &Path) -> Result<Vec<LocalImage>, Failure> {
-    let arches = if args.arches.is_empty() { Arch::ALL.to_vec() } else { args.arches.clone() };
-    let wanted = |stored: &StoredImage| arch_of(stored).is_some_and(|arch| arches.contains(&arch));
-    let folder = work.join("blobs");
-    std::fs::create_dir_all(&folder).map_err(|error| Failure::new(Exit::Failed, format!("`{}`: {error}", folder.display())))?;
-    let mut images = Vec::new();
-    if let Some(path) = args.image.strip_prefix("oci:").or_else(|| args.image.strip_prefix("oci-archive:")) {
-        let layout = Layout::open(Path::new(path))?;
-        for stored in layout.images(None)?.into_iter().filter(wanted) {
-            let mut layers = Vec::new();
-            for descriptor in &stored.manifest.layers {
-                let file = folder.join(descriptor.digest.hex());
-                layout.copy(descriptor, &file)?;
-                layers.push(file);
-            }
-            images.push(LocalImage { stored, layers });
-        }
-    } else {
-        let reference: Reference = args.image.parse().map_err(|error: crate::reference::InvalidReference| Failure::new(Exit::Usage, error.to_string()))?;
-        let registry = session.registry(&args.registry)?;
-        for arch in &arches {
-            let Some(stored) = registry.image(&reference, *arch).await? else { continue };
-            let mut layers = Vec::new();
-            for descriptor in &stored.manifest.layers {
-                let file = folder.join(descriptor.digest.hex());
-                registry.download(&reference, descriptor, &file).await?;
-                layers.push(file);
-            }
-            images.push(LocalImage { stored, layers });
-        }
-    }
-    if images.is_empty() {
-        return Err(Failure::new(Exit::Failed, format!("`{}` holds no image for the architectures asked for", args.image)));
-    }
-    Ok(images)
-}
-
 async fn verify(
     session: &Session,
     args: &VerifyArgs,
@@ -151,7 +94,7 @@ async fn verify(
     let contents = Contents::open(&image.layers, folder)?;
     let files = Files::of(&contents, &args.image)?;
     let kernel = kernel_of(args, image, &files)?;
-    let arch = arch_of(&image.stored).unwrap_or_else(host_arch);
+    let arch = image.arch().unwrap_or_else(host_arch);
     let driver = driver_of(session, args, image)?;
     let target = target_for(session, args, &kernel, arch, driver.as_ref()).await?;
     let facts =
@@ -172,62 +115,10 @@ async fn verify(
     Ok(Report { arch, headers: facts.headers.clone(), modules: modules.iter().map(|(path, _)| path.clone()).collect(), kernel, findings })
 }
 
-/// Paths in an image that matter.
-struct Files {
-    modules: Vec<String>,
-    indexes: Vec<String>,
-    firmware: BTreeSet<String>,
-}
-
-impl Files {
-    fn of(contents: &Contents, image: &str) -> Result<Self, Failure> {
-        let mut files = Self { modules: Vec::new(), indexes: Vec::new(), firmware: BTreeSet::new() };
-        for (path, kind) in contents.entries() {
-            let is_module = [".ko", ".ko.xz", ".ko.gz", ".ko.zst"].iter().any(|end| path.ends_with(end));
-            let is_file = matches!(kind, Kind::File { .. });
-            if is_file && is_module {
-                files.modules.push(path.to_owned());
-            } else if is_file && path.ends_with("/modules.dep") {
-                files.indexes.push(path.to_owned());
-            } else if let Some((_, name)) = path.split_once("firmware/").filter(|(before, _)| ["", "lib/", "usr/lib/"].contains(before)) {
-                files.firmware.insert(name.to_owned());
-            }
-        }
-        if files.modules.is_empty() {
-            return Err(
-                Failure::new(Exit::Failed, format!("`{image}` holds no kernel modules")).fact("expected", "`.ko` files below any `lib/modules/<release>`")
-            );
-        }
-        Ok(files)
-    }
-
-    /// Releases that modules lie below.
-    fn releases(&self) -> BTreeSet<&str> {
-        self.modules.iter().filter_map(|path| path.split_once("lib/modules/")?.1.split('/').next()).collect()
-    }
-
-    fn modules_for(&self, contents: &Contents, kernel: &KernelRelease) -> Result<Vec<(String, Module)>, Failure> {
-        let below = format!("lib/modules/{}/", kernel.directory());
-        let several = self.releases().len() > 1;
-        let mut modules = Vec::new();
-        for path in self.modules.iter().filter(|path| !several || path.contains(&below)) {
-            let bytes = contents.read(path).map_err(|error| Failure::new(Exit::Failed, format!("`/{path}` cannot be read: {error}")))?.unwrap_or_default();
-            modules.push((format!("/{path}"), Module::parse(path.rsplit('/').next().unwrap_or(path), &bytes)?));
-        }
-        Ok(modules)
-    }
-
-    fn modules_dep(&self, contents: &Contents, kernel: &KernelRelease) -> Option<String> {
-        let end = format!("lib/modules/{}/modules.dep", kernel.directory());
-        let path = self.indexes.iter().find(|path| path.ends_with(&end))?;
-        contents.read(path).ok().flatten().map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
-    }
-}
-
 /// The kernel that was named, else the label's, else the one that the paths name.
 fn kernel_of(args: &VerifyArgs, image: &LocalImage, files: &Files) -> Result<KernelRelease, Failure> {
     let releases = files.releases();
-    let label = label_of(&image.stored, &format!("{ANNOTATION}kernel"));
+    let label = image.label(&format!("{ANNOTATION}kernel"));
     let text = match (&args.kernel, label, releases.len()) {
         (Some(named), ..) => named.clone(),
         (None, Some(label), _) => label.to_owned(),
@@ -242,11 +133,11 @@ fn kernel_of(args: &VerifyArgs, image: &LocalImage, files: &Files) -> Result<Ker
 }
 
 /// The driver that was named, else the label's if the catalogue has it.
-fn driver_of(session: &Session, args: &VerifyArgs, image: &LocalImage) -> Result<Option<(Arc<DriverProfile>, Option<Version>)>, Failure> {
+fn driver_of(session: &Session, args: &VerifyArgs, image: &LocalImage) -> Result<Option<ChosenDriver>, Failure> {
     if let Some(text) = &args.driver {
         return selection::driver_named(session, text).map(Some);
     }
-    let (driver, version) = (label_of(&image.stored, &format!("{ANNOTATION}driver")), label_of(&image.stored, &format!("{ANNOTATION}version")));
+    let (driver, version) = (image.label(&format!("{ANNOTATION}driver")), image.label(&format!("{ANNOTATION}version")));
     let Some(profile) = driver.and_then(|driver| session.catalog.driver(driver).ok()) else { return Ok(None) };
     let version = version.and_then(|version| profile.version(version)).map(|version| version.version.clone());
     Ok(version.map(|version| (Arc::new(profile.clone()), Some(version))))
@@ -258,14 +149,17 @@ async fn target_for(
     args: &VerifyArgs,
     kernel: &KernelRelease,
     arch: Arch,
-    driver: Option<&(Arc<DriverProfile>, Option<Version>)>,
+    driver: Option<&ChosenDriver>,
 ) -> Result<Target, Failure> {
     let kernels = vec![KernelSelector::Exact(kernel.clone())];
     let distros = match &args.distro {
         Some(distro) => vec![selection::distro(session, distro)?],
         None => selection::recognising(session, &kernels)?,
     };
-    let mut profile = driver.map_or_else(unknown_driver, |(profile, _)| profile.as_ref().clone());
+    let mut profile = match driver {
+        Some((profile, _)) => profile.as_ref().clone(),
+        None => unknown_driver()?,
+    };
     profile.requires = Requirements::default();
     profile.in_tree = None;
     for version in &mut profile.versions {
@@ -319,8 +213,18 @@ fn expectations(target: &Target, modules: &[(String, Module)]) -> Expectations {
 }
 
 /// Stands for the driver of an image that no profile describes: it is not built.
-fn unknown_driver() -> DriverProfile {
+fn unknown_driver() -> Result<DriverProfile, Failure> {
     let text = "{id: unknown, name: unknown, summary: unknown, homepage: 'https://example.org/', licence: NOASSERTION, \
         versions: [{version: '0', sources: [{path: {directory: .}}]}], build: {steps: [{kbuild: {}}]}, modules: [{name: unknown}]}";
-    DriverProfile::load("unknown.yaml", text).unwrap_or_else(|_| unreachable!("the text above is a profile"))
+    Ok(DriverProfile::load("unknown.yaml", text)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_driver_has_a_profile() {
+        assert_eq!(unknown_driver().unwrap().id.as_str(), "unknown");
+    }
 }

@@ -40,10 +40,10 @@ async fn another_file_than_expected_is_refused() {
     assert_eq!(
         words(error, &server),
         "error: `http://server/pool/x.deb` is not the expected file\n  \
-         found     sha256:0736b0e16a553b36b8d0b8070af1258d8e0954f1db07d7fe8d4a4ed88c4a78d3\n  \
-         expected  sha256:d9298a10d1b0735837dc4bd85dac641b0f3cef27a47e5d53a54f2f3f5b2fcffa\n  \
-         mirror of http://ftp.debian.org/debian/pool/x.deb\n  \
-         help      the file was changed at its place or on the way; nothing of it was used"
+         found      sha256:0736b0e16a553b36b8d0b8070af1258d8e0954f1db07d7fe8d4a4ed88c4a78d3\n  \
+         expected   sha256:d9298a10d1b0735837dc4bd85dac641b0f3cef27a47e5d53a54f2f3f5b2fcffa\n  \
+         mirror of  http://ftp.debian.org/debian/pool/x.deb\n  \
+         help       the file was changed at its place or on the way; nothing of it was used"
     );
     assert_eq!((files_in(dir.path()), server.asked().len()), (0, 1));
 }

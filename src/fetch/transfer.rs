@@ -83,7 +83,9 @@ impl Transfers {
 
     /// Waits before the next attempt, or gives the problem back when there is none.
     async fn wait(&self, refusal: Refusal, attempt: u32) -> Result<(), Problem> {
-        if attempt >= self.retries.attempts || !refusal.problem.may_pass() {
+        // Silence takes longer than any other problem, and seldom ends.
+        let most = if matches!(refusal.problem, Problem::TimedOut(_)) { self.retries.attempts.min(2) } else { self.retries.attempts };
+        if attempt >= most || !refusal.problem.may_pass() {
             return Err(refusal.problem);
         }
         let delay = self.retries.first_delay * 2_u32.saturating_pow(attempt - 1);

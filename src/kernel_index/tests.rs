@@ -228,8 +228,8 @@ async fn fallbacks_are_read_besides_and_must_be_there() {
     let error = setting.read_with(Arch::Amd64, &[repository("http://ftp.debian.org/gone")]).await.unwrap_err();
     assert_eq!(
         Failure::from(error).to_string(),
-        "error: the repository `bookworm` of http://ftp.debian.org/gone does not exist\n  asked for `InRelease`, then `Release`\n  \
-         help      releases that are no longer supported move to an archive: name it in `mirrors`, or in a profile of your own"
+        "error: the repository `bookworm` of http://ftp.debian.org/gone does not exist\n  asked for  `InRelease`, then `Release`\n  \
+         help       releases that are no longer supported move to an archive: name it in `mirrors`, or in a profile of your own"
     );
 }
 
@@ -288,8 +288,8 @@ async fn faults_name_the_repository() {
     assert!(frozen.read(Arch::Amd64).await.is_ok());
     assert_eq!(
         Setting::new(suite("bookworm", "", &amd64(entry("kmod", "1", "amd64", "")))).await.failure().await,
-        "error: no package `libssl3|libssl3t64` for debian bookworm, amd64\n  looked in bookworm, bookworm-security (not there), bookworm-backports (not there)\n  \
-         help      correct `runtime.packages` of the distro profile"
+        "error: no package `libssl3|libssl3t64` for debian bookworm, amd64\n  looked in  bookworm, bookworm-security (not there), bookworm-backports (not there)\n  \
+         help       correct `runtime.packages` of the distro profile"
     );
     assert_eq!(
         Setting::new(vec![("/debian/dists/bookworm/InRelease".to_owned(), b"<html>login</html>".to_vec())]).await.failure().await,
@@ -323,9 +323,9 @@ async fn an_optional_repository_that_cannot_be_reached_is_no_silence() {
     assert_eq!(
         setting.failure().await,
         "error: `http://server/debian/dists/bookworm-backports/InRelease` cannot be fetched: 500 Internal Server Error\n  \
-         for       the repository `bookworm-backports` of http://ftp.debian.org/debian\n  \
-         mirror of http://ftp.debian.org/debian/dists/bookworm-backports/InRelease\n  attempts  4\n  \
-         help      the server has a problem; try again later, or use a mirror"
+         for        the repository `bookworm-backports` of http://ftp.debian.org/debian\n  \
+         mirror of  http://ftp.debian.org/debian/dists/bookworm-backports/InRelease\n  attempts   4\n  \
+         help       the server has a problem; try again later, or use a mirror"
     );
 }
 

@@ -104,11 +104,21 @@ impl TargetError {
                     _ => failure,
                 })
             }
+            Self::Solve { error: error @ (SolveError::Refused { .. } | SolveError::Unsupported(_)), log } => {
+                let told = explain_solve(error);
+                let failure = Failure::new(Exit::Failed, format!("{label} could not be built")).fact("builder", told.headline).fact("log", log);
+                Some(Failure { help: told.help, ..failure })
+            }
             Self::Solve { error, log } => Some(Failure { facts: vec![("target".into(), label.to_string()), ("log".into(), log)], ..explain_solve(error) }),
             Self::Rejected(findings) => crate::check::failure(&findings, &target.image.to_string(), Some("nothing was pushed")),
             Self::Render(error) => Some(Failure::from(error).fact("target", label.to_string())),
             Self::Source(error) => Some(Failure::from(error).fact("target", label.to_string())),
-            Self::Artifacts(error) => Some(Failure::from(error).fact("target", label.to_string())),
+            Self::Artifacts(error) => {
+                let mut failure = Failure::from(error).fact("target", label.to_string());
+                // It goes away with the run.
+                failure.facts.retain(|(name, _)| name != "tar");
+                Some(failure)
+            }
             Self::Assemble(error) => Some(Failure::from(error).fact("target", label.to_string())),
             Self::Registry(error) => Some(Failure::from(error).fact("target", label.to_string())),
             Self::Module(error) => Some(Failure::from(error).fact("target", label.to_string())),
@@ -133,7 +143,11 @@ fn step_verb(step: &str) -> &'static str {
 
 /// A solve that went wrong outside any step of the Dockerfile.
 pub fn explain_solve(error: SolveError) -> Failure {
-    let failure = Failure::new(Exit::Failed, error.to_string());
+    let headline = match &error {
+        SolveError::Local { path, message } => format!("`{}` cannot be used: {message}", path.display()),
+        other => other.to_string(),
+    };
+    let failure = Failure::new(Exit::Failed, headline);
     match error {
         SolveError::Refused { help: Some(help), .. } => failure.help(help),
         SolveError::Lost(_) => {

@@ -68,7 +68,7 @@ pub fn kernel_facts(target: &Target, artifacts: &Artifacts) -> Result<KernelFact
 }
 
 /// Every module below a prefix, by its path in the image.
-pub fn read_modules(artifacts: &Artifacts, prefix: &str) -> Result<Vec<(String, Module)>, TargetError> {
+fn read_modules(artifacts: &Artifacts, prefix: &str) -> Result<Vec<(String, Module)>, TargetError> {
     let is_module = |path: &str| [".ko", ".ko.xz", ".ko.gz", ".ko.zst"].iter().any(|end| path.ends_with(end));
     artifacts
         .paths(prefix.trim_end_matches('/'))

@@ -10,7 +10,7 @@ use crate::builder::BuildEvent;
 const SHOWN: usize = 10;
 
 /// A build log on disk. What cannot be written is left out: a full disk must not end a build that would fit.
-pub struct Log {
+pub(super) struct Log {
     path: PathBuf,
     file: Option<BufWriter<File>>,
     lines: usize,
@@ -18,14 +18,14 @@ pub struct Log {
 
 impl Log {
     /// Opens (and empties) the log `name` in a folder.
-    pub fn open(folder: &Path, name: &str) -> Self {
+    pub(super) fn open(folder: &Path, name: &str) -> Self {
         let path = folder.join(format!("{name}.log"));
         let file = std::fs::create_dir_all(folder).and_then(|()| File::create(&path)).ok().map(BufWriter::new);
         Self { path, file, lines: 0 }
     }
 
     /// Writes down what the builder says.
-    pub fn write(&mut self, event: &BuildEvent) {
+    pub(super) fn write(&mut self, event: &BuildEvent) {
         let line = match event {
             BuildEvent::StepStarted { name, .. } => format!("# {name}"),
             BuildEvent::StepDone { name, cached: true, .. } => format!("# {name}: cached"),
@@ -43,7 +43,7 @@ impl Log {
     }
 
     /// Makes sure that everything is on disk.
-    pub fn flush(&mut self) {
+    pub(super) fn flush(&mut self) {
         if let Some(file) = &mut self.file
             && file.flush().is_err()
         {
@@ -52,12 +52,12 @@ impl Log {
     }
 
     /// Where it is, if it could be written.
-    pub fn path(&self) -> Option<&Path> {
+    pub(super) fn path(&self) -> Option<&Path> {
         self.file.as_ref().map(|_| self.path.as_path())
     }
 
     /// `path (1204 lines)`.
-    pub fn describe(&self) -> String {
+    pub(super) fn describe(&self) -> String {
         match self.path() {
             Some(path) => format!("{} ({} lines)", path.display(), self.lines),
             None => format!("{} could not be written", self.path.display()),
@@ -69,7 +69,7 @@ impl Log {
 const NAME: usize = 160;
 
 /// A step's name as people want to read it: without mounts and the line structure of the Dockerfile, and not all of a long script.
-pub fn short_name(name: &str) -> String {
+pub(super) fn short_name(name: &str) -> String {
     let words = name.split_whitespace().filter(|word| !word.starts_with("--mount="));
     let mut short = words.collect::<Vec<_>>().join(" ");
     if let Some((end, _)) = short.char_indices().nth(NAME) {
@@ -80,7 +80,7 @@ pub fn short_name(name: &str) -> String {
 }
 
 /// The event with its step's name made short.
-pub fn shorten(event: BuildEvent) -> BuildEvent {
+pub(super) fn shorten(event: BuildEvent) -> BuildEvent {
     match event {
         BuildEvent::StepStarted { step, name } => BuildEvent::StepStarted { step, name: short_name(&name) },
         BuildEvent::StepDone { step, name, cached, time } => BuildEvent::StepDone { step, name: short_name(&name), cached, time },
@@ -89,7 +89,7 @@ pub fn shorten(event: BuildEvent) -> BuildEvent {
 }
 
 /// The lines that say why a step failed: from the first complaint on, else the last ones.
-pub fn explain(lines: &[String]) -> Vec<String> {
+pub(super) fn explain(lines: &[String]) -> Vec<String> {
     let complains = |line: &String| {
         let line = line.to_ascii_lowercase();
         (line.contains("error:") || line.contains("undefined!") || line.contains("no rule to make target") || line.contains("not found"))

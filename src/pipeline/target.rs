@@ -9,21 +9,21 @@ use tokio_util::sync::CancellationToken;
 
 use super::event::{Event, Phase};
 use super::log::Log;
+use super::sources::{firmware, sources};
 use super::{Finished, TargetError, Workshop, blank_record, seconds};
 use crate::builder::{Content, ContextFile, SolveError, SolveRequest};
 use crate::check;
 use crate::error::Failure;
-use crate::fetch::source::{self, FirmwareSpec, PreparedFirmware, PreparedSource, SourceSpec};
+use crate::fetch::source::{self, PreparedFirmware, PreparedSource};
 use crate::image::artifacts::Artifacts;
 use crate::image::assemble::{Image, ImageSpec, assemble};
 use crate::kmod::config::KernelConfig;
 use crate::plan::{State, Target};
-use crate::profile::driver::Source;
 use crate::record::{Outcome, TargetRecord};
 use crate::render;
 
 /// Does what the plan says about a target, and tells how it went.
-pub async fn build(
+pub(super) async fn build(
     workshop: &Workshop,
     target: &Target,
     index: usize,
@@ -90,6 +90,9 @@ impl<'a> Story<'a> {
     }
 
     async fn tell(&mut self) -> Result<Image, TargetError> {
+        if self.log.path().is_none() {
+            let _ = self.events.send(Event::Note(format!("the build log {}", self.log.describe())));
+        }
         self.enter(Phase::Fetch);
         let (source, firmware) = self.fetch().await?;
         let dockerfile: Arc<str> = render::dockerfile(self.target, &self.workshop.options.mirrors)?.into();
@@ -124,18 +127,9 @@ impl<'a> Story<'a> {
         let version = self.target.driver.version();
         let key = (self.target.driver.profile.id.to_string(), version.version.to_string());
         let folder = self.workshop.options.driver_folders.get(&key.0).cloned().unwrap_or_default();
-        let sources: Vec<_> = version.sources.iter().map(|source| source_spec(source, version.version.as_str())).collect();
         let fetcher = &self.workshop.fetcher;
-        let source = self.workshop.sources.get(key.clone(), || source::prepare(fetcher, &sources, &folder)).await?;
-        let wanted: Vec<_> = version
-            .firmware
-            .iter()
-            .map(|firmware| FirmwareSpec {
-                sources: firmware.sources.iter().map(|source| source_spec(source, version.version.as_str())).collect(),
-                files: firmware.files.iter().map(|(from, to)| (from.to_string(), to.to_string())).collect(),
-            })
-            .collect();
-        let firmware = self.workshop.firmware.get(key, || source::prepare_firmware(fetcher, &wanted, &folder)).await?;
+        let source = self.workshop.sources.get(key.clone(), || async { source::prepare(fetcher, &sources(version), &folder).await }).await?;
+        let firmware = self.workshop.firmware.get(key, || async { source::prepare_firmware(fetcher, &firmware(version), &folder).await }).await?;
         self.record.source = Some(format!("{} sha256:{}", source.origin, source.origin_sha256));
         Ok((source, firmware))
     }
@@ -257,20 +251,6 @@ impl<'a> Story<'a> {
 /// The build's context: the driver's source. Firmware does not pass through the builder.
 fn context(source: &PreparedSource) -> Vec<ContextFile> {
     vec![ContextFile { path: "source.tar".into(), content: Content::File { path: source.tar.clone(), sha256: source.sha256.clone() } }]
-}
-
-/// A source of the profile, as the fetcher takes it.
-pub fn source_spec(source: &Source, version: &str) -> SourceSpec {
-    match source {
-        Source::Archive(archive) => SourceSpec::Archive {
-            url: archive.url.replace("{version}", version),
-            sha256: archive.sha256.as_str().to_owned(),
-            strip: archive.strip,
-            directory: archive.directory.to_string(),
-        },
-        Source::Deb(deb) => SourceSpec::Deb { url: deb.url.clone(), sha256: deb.sha256.as_str().to_owned(), directory: deb.directory.to_string() },
-        Source::Path(path) => SourceSpec::Path { directory: PathBuf::from(&path.directory) },
-    }
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, TargetError> + Send + 'static) -> Result<T, TargetError> {

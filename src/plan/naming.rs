@@ -118,9 +118,79 @@ impl From<NamingError> for Failure {
         let failure = Self::new(Exit::Usage, error.to_string());
         match error {
             NamingError::Template(error) => failure
-                .fact("found", error.message)
+                .fact("found", error.message.trim_start_matches("error: "))
                 .help("a template may name `driver.id`, `driver.version`, `distro.id`, `distro.release`, `distro.version`, `kernel.release`, `kernel.tag`, `kernel.version`, `kernel.flavour` and `arch`"),
-            NamingError::Invalid { template, .. } => failure.fact("made by", if template == "--repo" { "the repository".into() } else { format!("the {template} template") }),
+            NamingError::Invalid { template, .. } => match template.as_str() {
+                "--repo" => failure.help("a repository looks like `registry.example/drivers`; the driver's id is added to it"),
+                "tag" => failure.fact("made by", "the tag template").help("`{{ kernel.tag }}` is the kernel release made safe for tags"),
+                other => failure.fact("made by", format!("the {other} template")).help("an image looks like `registry.example/drivers/name`; its tag is made by another template"),
+            },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture;
+    use crate::plan::Target;
+
+    fn name(image: Option<&str>, tag: Option<&str>, target: &Target) -> Result<String, NamingError> {
+        let naming = Naming::new("registry.example:5000/drivers/", image, tag)?;
+        naming.image(&target.driver, &target.distro, &target.kernel, target.arch).map(|image| image.to_string())
+    }
+
+    fn failure(image: Option<&str>, tag: Option<&str>) -> String {
+        Failure::from(name(image, tag, &fixture::target("v4l2loopback", "6.1.0-56-amd64")).unwrap_err()).to_string()
+    }
+
+    #[test]
+    fn templates_may_name_everything_about_a_target() {
+        let target = fixture::target("v4l2loopback", "6.1.0-56-cloud-amd64");
+        assert_eq!(name(None, None, &target).unwrap(), "registry.example:5000/drivers/v4l2loopback:0.15.3-6.1.0-56-cloud-amd64");
+        let tag = "{{ distro.id }}{{ distro.version }}-{{ distro.release }}-{{ kernel.version }}-{{ kernel.flavour }}-{{ arch }}-{{ driver.id }}";
+        assert_eq!(
+            name(Some("ghcr.io/me/{{ driver.id }}-{{ arch }}"), Some(tag), &target).unwrap(),
+            "ghcr.io/me/v4l2loopback-amd64:debian12-bookworm-6.1-cloud-amd64-v4l2loopback"
+        );
+    }
+
+    #[test]
+    fn characters_that_no_tag_may_have_are_replaced() {
+        let mut target = fixture::target("v4l2loopback", "6.1.0-56-amd64");
+        for (release, tag) in [("6.12.107+deb12-amd64", "0.15.3-6.12.107_deb12-amd64"), ("5.10.109+", "0.15.3-5.10.109"), ("6.1~rc1", "0.15.3-6.1_rc1")] {
+            target.kernel = fixture::kernel(release).into();
+            assert_eq!(name(None, None, &target).unwrap(), format!("registry.example:5000/drivers/v4l2loopback:{tag}"));
+        }
+    }
+
+    #[test]
+    fn templates_that_cannot_be_rendered_are_refused_in_words() {
+        let unclosed = failure(None, Some("{{ driver.version"));
+        assert!(unclosed.starts_with("error: the tag template cannot be rendered\n  found     "), "{unclosed}");
+        let unknown = failure(Some("ghcr.io/{{ drvier }}"), None);
+        assert!(unknown.starts_with("error: the image template cannot be rendered\n  found     "), "{unknown}");
+        assert!(unknown.contains("drvier") && unknown.contains("a template may name `driver.id`, `driver.version`"), "{unknown}");
+    }
+
+    #[test]
+    fn names_that_no_registry_takes_are_refused() {
+        assert_eq!(
+            failure(None, Some("{{ kernel.release }}/{{ arch }}")),
+            "error: `6.1.0-56-amd64/amd64` is not a tag: `/` is not allowed in it\n  made by   the tag template"
+        );
+        assert_eq!(
+            failure(None, Some(&"x".repeat(129))),
+            format!("error: `{}` is not a tag: it has 129 characters, registries take 128\n  made by   the tag template", "x".repeat(129))
+        );
+        assert_eq!(
+            failure(Some("GHCR.io/Me/{{ driver.id }}"), None),
+            "error: `GHCR.io/Me/v4l2loopback` is not an image reference: repository names are lower case\n  made by   the image template"
+        );
+        let repository = Naming::new("registry.example/$(id)", None, None).err().map(Failure::from).unwrap();
+        assert_eq!(
+            repository.to_string(),
+            "error: `registry.example/$(id)` is not an image reference: expected `registry/name[:tag][@sha256:…]` in lower case\n  made by   the repository"
+        );
     }
 }

@@ -1,7 +1,6 @@
 //! The plan as `plan --format json` prints it.
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Serialize, Serializer};
 
 use super::{Plan, Skipped, State, Target};
 use crate::package::Package;
@@ -10,95 +9,104 @@ use crate::record::TargetLabel;
 /// Version of the format; grows when a field changes its meaning or goes away.
 pub const SCHEMA: u32 = 1;
 
-/// A whole plan.
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
-pub struct PlanView {
+/// A whole plan. Targets are put into words one by one, as they are written: a plan may have many thousands.
+#[derive(Serialize)]
+pub struct PlanView<'a> {
     /// Version of this format.
     pub schema: u32,
-    /// What is to be built or is published already.
-    pub targets: Vec<TargetView>,
-    /// What cannot be.
-    pub skipped: Vec<SkippedView>,
+    /// What is to be built or is published already, each as a [`TargetView`].
+    #[serde(serialize_with = "each::<TargetView<'_>, _, _>")]
+    pub targets: &'a [Target],
+    /// What cannot be, each as a [`SkippedView`].
+    #[serde(serialize_with = "each::<SkippedView<'_>, _, _>")]
+    pub skipped: &'a [Skipped],
 }
 
 /// A target with everything that was decided.
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
-pub struct TargetView {
+#[derive(Serialize)]
+pub struct TargetView<'a> {
     /// Its name.
     #[serde(rename = "target")]
     pub label: TargetLabel,
     /// The image with its tag.
     pub image: String,
     /// `build` or `published`.
-    pub state: String,
+    pub state: &'static str,
     /// Why it is built; digest of the manifest if it is published.
-    pub why: String,
+    pub why: &'a str,
     /// Digest of everything that goes in.
-    pub input_digest: Option<String>,
+    pub input_digest: Option<&'a str>,
     /// SPDX expression of the modules.
-    pub licence: String,
+    pub licence: &'a str,
     /// Modules in load order.
-    pub modules: Vec<String>,
+    pub modules: Vec<&'a str>,
     /// Base image of the build stages.
-    pub base_image: String,
+    pub base_image: &'a str,
     /// The kernel's compiler.
-    pub compiler: String,
+    pub compiler: &'a str,
     /// Architecture that the compiler runs on.
-    pub build_arch: String,
+    pub build_arch: &'static str,
     /// Packages of the toolchain.
-    pub toolchain: Vec<String>,
+    pub toolchain: &'a [String],
     /// The kernel's headers.
-    pub headers: Vec<Package>,
+    pub headers: &'a [Package],
     /// Packages with the image's programs.
-    pub runtime: Vec<Package>,
+    pub runtime: &'a [Package],
     /// Where the kernel was found.
-    pub origin: String,
+    pub origin: &'a str,
 }
 
 /// Something that is no target.
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
-pub struct SkippedView {
+#[derive(Serialize)]
+pub struct SkippedView<'a> {
     /// What it would have been.
-    pub target: TargetLabel,
+    pub target: &'a TargetLabel,
     /// Why it is not.
     pub why: String,
     /// Whether it should have been possible.
     pub failure: bool,
 }
 
-impl From<&Target> for TargetView {
-    fn from(target: &Target) -> Self {
+impl<'a> From<&'a Target> for TargetView<'a> {
+    fn from(target: &'a Target) -> Self {
         let (state, why) = match &target.state {
-            State::Build(why) => ("build", why.clone()),
-            State::Published(digest) => ("published", digest.to_string()),
+            State::Build(why) => ("build", why.as_str()),
+            State::Published(digest) => ("published", digest.as_str()),
         };
         Self {
             label: target.label(),
             image: target.image.to_string(),
-            state: state.into(),
+            state,
             why,
-            input_digest: target.inputs.as_ref().map(|inputs| inputs.digest.to_string()),
-            licence: target.driver.profile.licence.clone(),
-            modules: target.driver.modules().iter().map(|module| module.name.clone()).collect(),
-            base_image: target.distro.release.base_image.clone(),
-            compiler: target.toolchain.compiler.clone(),
-            build_arch: target.toolchain.build_arch.to_string(),
-            toolchain: target.toolchain.packages.clone(),
-            headers: target.kernel.headers.clone(),
-            runtime: target.runtime.to_vec(),
-            origin: target.kernel.origin.clone(),
+            input_digest: target.inputs.as_ref().map(|inputs| inputs.digest.as_str()),
+            licence: &target.driver.profile.licence,
+            modules: target.driver.modules().iter().map(|module| module.name.as_str()).collect(),
+            base_image: &target.distro.release.base_image,
+            compiler: &target.toolchain.compiler,
+            build_arch: target.toolchain.build_arch.oci(),
+            toolchain: &target.toolchain.packages,
+            headers: &target.kernel.headers,
+            runtime: &target.runtime,
+            origin: &target.kernel.origin,
         }
     }
 }
 
-impl From<&Skipped> for SkippedView {
-    fn from(skipped: &Skipped) -> Self {
-        Self { target: skipped.target.clone(), why: skipped.reason.to_string(), failure: skipped.reason.is_failure() }
+impl<'a> From<&'a Skipped> for SkippedView<'a> {
+    fn from(skipped: &'a Skipped) -> Self {
+        Self { target: &skipped.target, why: skipped.reason.to_string(), failure: skipped.reason.is_failure() }
     }
 }
 
-impl From<&Plan> for PlanView {
-    fn from(plan: &Plan) -> Self {
-        Self { schema: SCHEMA, targets: plan.targets.iter().map(Into::into).collect(), skipped: plan.skipped.iter().map(Into::into).collect() }
+impl<'a> From<&'a Plan> for PlanView<'a> {
+    fn from(plan: &'a Plan) -> Self {
+        Self { schema: SCHEMA, targets: &plan.targets, skipped: &plan.skipped }
     }
+}
+
+fn each<'a, V, T: 'a, S: Serializer>(items: &&'a [T], serializer: S) -> Result<S::Ok, S::Error>
+where
+    V: From<&'a T> + Serialize,
+{
+    serializer.collect_seq(items.iter().map(V::from))
 }

@@ -137,7 +137,7 @@ fn a_directory_without_a_project_is_no_mistake() {
     assert!(Project::find(directory.path()).unwrap().is_some());
     let missing = directory.path().join("other.yaml");
     let failure = Failure::from(Project::load(&missing).unwrap_err());
-    assert_eq!(failure.headline, format!("cannot read {}: No such file or directory (os error 2)", missing.display()));
+    assert_eq!(failure.headline, format!("the project file `{}` cannot be read: No such file or directory (os error 2)", missing.display()));
     assert_eq!(failure.exit, Exit::Usage);
 }
 

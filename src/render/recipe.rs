@@ -4,35 +4,31 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::{RenderError, SOURCE_DIR};
-use crate::mirror::Mirrors;
 use crate::plan::Target;
 use crate::profile::InnerPath;
-use crate::profile::distro::Repository;
 use crate::profile::driver::{Kbuild, Make, Run, Step};
 use crate::profile::placeholder::{Placeholders, expand};
 use crate::template::quote_shell;
 
-/// A line of `sources.list`.
-pub(super) fn sources_line(repository: &Repository, mirrors: &Mirrors) -> String {
-    let option = if repository.check_valid_until && !mirrors.frozen { "" } else { "[check-valid-until=no] " };
-    format!("deb {option}{} {} {}", mirrors.package(&repository.url), repository.suite, repository.components.join(" "))
+/// What differs between drivers: how the source is compiled.
+pub(super) struct Recipe {
+    /// The kernel's headers.
+    pub(super) kernel_dir: String,
+    /// ` NAME=value` for the reference module's `make`.
+    pub(super) make_variables: String,
+    /// The build's steps, each one a line of shell, run in the source's directory.
+    pub(super) steps: Vec<String>,
 }
 
-/// `NAME=value` for the reference module's `make`.
-pub(super) fn make_variables(target: &Target) -> Result<String, RenderError> {
-    let mut words = String::new();
-    let values = Values::of(target);
-    let driver = target.driver.profile.id.to_string();
-    values.variables(&mut words, &BTreeMap::new()).map_err(|message| RenderError::Placeholder { driver, message })?;
-    Ok(words)
-}
-
-/// The build's steps, each one a line of shell, run in the source's directory.
-pub(super) fn steps(target: &Target) -> Result<Vec<String>, RenderError> {
-    let values = Values::of(target);
-    let driver = target.driver.profile.id.as_str();
-    let steps = &target.driver.build().steps;
-    steps.iter().map(|step| values.step(step)).collect::<Result<_, _>>().map_err(|message| RenderError::Placeholder { driver: driver.to_owned(), message })
+impl Recipe {
+    pub(super) fn of(target: &Target) -> Result<Self, RenderError> {
+        let values = Values::of(target);
+        let unknown = |message| RenderError::Placeholder { driver: target.driver.profile.id.to_string(), message };
+        let mut make_variables = String::new();
+        values.variables(&mut make_variables, &BTreeMap::new()).map_err(unknown)?;
+        let steps = target.driver.build().steps.iter().map(|step| values.step(step)).collect::<Result<_, _>>().map_err(unknown)?;
+        Ok(Self { kernel_dir: values.kernel_dir, make_variables, steps })
+    }
 }
 
 /// What placeholders stand for, and variables that every `make` gets.

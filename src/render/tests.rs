@@ -1,16 +1,201 @@
 use std::collections::BTreeSet;
 
 use super::*;
+use crate::arch::Arch;
+use crate::catalog::Catalog;
 use crate::fixture;
+use crate::package::PublishedRelease;
+use crate::plan::{Group, Plan};
+use crate::reference::Digest;
 
 fn target() -> Target {
-    fixture::plan(&["v4l2loopback"], &["6.1.0-56-amd64"]).unwrap().targets.remove(0)
+    fixture::target("v4l2loopback", "6.1.0-56-amd64")
 }
 
 #[test]
-fn every_name_in_the_template_is_a_field_of_its_context() {
-    let text = dockerfile(&target(), &Mirrors::default()).unwrap();
-    println!("{text}");
+fn templates_name_what_their_context_has_and_nothing_else() {
+    let target = target();
+    let context = serde_json::to_value(Context::of(&target, &Mirrors::default()).unwrap()).unwrap();
+    let fields: BTreeSet<String> = context.as_object().unwrap().keys().cloned().collect();
     let used: BTreeSet<String> = template::names_used("dockerfile/apt.Dockerfile.tera").unwrap().into_iter().collect();
-    println!("{used:?}");
+    assert_eq!(used, fields, "names in the template (left), fields of its context (right)");
+}
+
+#[test]
+fn links_of_the_programs_are_pairs_of_words() {
+    let text = dockerfile(&target(), &Mirrors::default()).unwrap();
+    let pairs: Vec<_> = target().distro.profile.runtime.links.iter().map(|(from, to)| format!(" \\\n      {to} {from}")).collect();
+    let pairs = pairs.concat();
+    assert!(text.contains(&format!("printf '%s %s\\n'{pairs})")), "{pairs}\n{text}");
+}
+
+/// A target of the built-in profiles; the kernel's packages are invented.
+fn built_in(driver: &str, version: &str, kernel: &str, arch: Arch) -> Target {
+    let catalog = Catalog::embedded().unwrap();
+    let group = Group {
+        drivers: vec![(catalog.driver(driver).unwrap().clone().into(), Some(version.parse().unwrap()))],
+        distros: vec![(catalog.distro("debian").unwrap().clone().into(), Some("bookworm".parse().unwrap()))],
+        kernels: vec![kernel.parse().unwrap()],
+        arches: vec![arch],
+        excludes: Vec::new(),
+    };
+    fixture::plan_of(group, &[PublishedRelease { arch: arch.to_string(), ..fixture::index(&[kernel]) }]).unwrap().targets.remove(0)
+}
+
+/// Compares with a file in `tests/golden/dockerfile`; `SNAPSHOTS=overwrite` writes it.
+fn check(name: &str, target: &Target) {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/golden/dockerfile/{name}.Dockerfile"));
+    snapbox::assert_data_eq!(dockerfile(target, &Mirrors::default()).unwrap(), snapbox::Data::read_from(&path, None).raw());
+}
+
+fn newest(driver: &str) -> String {
+    Catalog::embedded().unwrap().driver(driver).unwrap().versions[0].version.to_string()
+}
+
+#[test]
+fn dockerfiles_are_as_people_have_read_them() {
+    check("v4l2loopback-amd64", &built_in("v4l2loopback", &newest("v4l2loopback"), "6.1.0-56-amd64", Arch::Amd64));
+    check("v4l2loopback-arm64", &built_in("v4l2loopback", &newest("v4l2loopback"), "6.1.0-56-arm64", Arch::Arm64));
+    check("zfs", &built_in("zfs", &newest("zfs"), "6.1.0-56-amd64", Arch::Amd64));
+    check("nvidia-open", &built_in("nvidia-open", "535.261.03", "6.1.0-47-amd64", Arch::Amd64));
+    check("jool", &built_in("jool", &newest("jool"), "6.1.0-56-amd64", Arch::Amd64));
+    let mut plus = target();
+    plus.kernel = fixture::kernel("5.10.109+").into();
+    check("release-with-plus", &plus);
+}
+
+/// The words that bash makes of the arguments behind `marker` in the Dockerfile's `RUN` lines.
+fn words_after(text: &str, marker: &str) -> Vec<String> {
+    let line = text.lines().find(|line| line.trim_start().starts_with(marker)).unwrap_or_else(|| panic!("no `{marker}` in\n{text}"));
+    let arguments = line.trim_start().strip_prefix(marker).unwrap().trim_end_matches(['\\', ' ', ';']);
+    let output = std::process::Command::new("bash").args(["-c", &format!("printf '%s\\0' {arguments}")]).output().unwrap();
+    assert!(output.status.success(), "{line}");
+    String::from_utf8(output.stdout).unwrap().split_terminator('\0').map(ToOwned::to_owned).collect()
+}
+
+#[test]
+fn what_a_hostile_profile_says_stays_a_word() {
+    const EVIL: &str = "'; touch /tmp/owned; $(id) `id` \"\\ && x";
+    let mut target = target();
+    let mut driver = target.driver.profile.as_ref().clone();
+    driver.summary = EVIL.into();
+    driver.modules[0].name = EVIL.into();
+    driver.build.packages = [("apt".to_owned(), vec![EVIL.to_owned()])].into();
+    driver.build.steps = serde_saphyr::from_str(&format!("[{{run: {{command: [echo, {}]}}}}]", serde_json::to_string(EVIL).unwrap())).unwrap();
+    target.driver = crate::plan::PlannedDriver { profile: driver.into(), index: 0 }.into();
+    let mut kernel = target.kernel.as_ref().clone();
+    kernel.headers[0].url = format!("http://x/{EVIL}");
+    target.kernel = kernel.into();
+    let text = dockerfile(&target, &Mirrors::default()).unwrap();
+    assert_eq!(words_after(&text, "echo"), [EVIL]);
+    assert_eq!(words_after(&text, "take")[1], format!("{EVIL}.ko"));
+    let label = text.lines().find(|line| line.contains("image.description=")).unwrap();
+    assert_eq!(label.trim(), r#"org.opencontainers.image.description="'; touch /tmp/owned; \$(id) `id` \"\\ && x" \"#);
+    // Whatever stands in the text, it stands in quotes: bash finds every RUN whole.
+    for run in text.split("\n\n").flat_map(|part| part.split("\nRUN ").skip(1)) {
+        let script = run.replace("\\\n", " ");
+        let script = script.lines().next().unwrap().split(' ').skip_while(|word| word.is_empty() || word.starts_with("--mount")).collect::<Vec<_>>().join(" ");
+        let parsed = std::process::Command::new("bash").args(["-n", "-c", &script]).output().unwrap();
+        assert!(parsed.status.success(), "{script}\n{}", String::from_utf8_lossy(&parsed.stderr));
+    }
+}
+
+#[test]
+fn mirrors_say_where_and_do_not_change_what() {
+    let mirrors: Mirrors = serde_saphyr::from_str(
+        "{images: {docker.io/library/: '127.0.0.1:5000/library/'}, packages: {'http://ftp.debian.org/': 'http://mirror/'}, frozen: true}",
+    )
+    .unwrap();
+    let text = dockerfile(&target(), &mirrors).unwrap();
+    assert!(text.contains("FROM 127.0.0.1:5000/library/debian:bookworm AS base"), "{text}");
+    assert!(text.contains("deb [check-valid-until=no] http://mirror/debian bookworm main"), "{text}");
+    assert!(!text.contains("ftp.debian.org"), "{text}");
+}
+
+/// Digests of a target's inputs: the whole, then `source`, `kernel`, `tools`, `recipe`.
+fn inputs(change: impl FnOnce(&mut Target)) -> crate::plan::Inputs {
+    inputs_with("compression=zstd epoch=0", change)
+}
+
+fn inputs_with(arguments: &str, change: impl FnOnce(&mut Target)) -> crate::plan::Inputs {
+    let mut target = target();
+    change(&mut target);
+    let mut plan = Plan { targets: vec![target], skipped: Vec::new() };
+    fill_inputs(&mut plan, arguments).unwrap();
+    plan.targets.remove(0).inputs.unwrap()
+}
+
+/// Names of the parts that differ from those of the unchanged target.
+fn changed(now: &crate::plan::Inputs) -> Vec<&'static str> {
+    let before = inputs(|_| {});
+    assert_eq!(before.digest != now.digest, before.parts != now.parts, "the whole changes with its parts");
+    before.parts.iter().zip(&now.parts).filter(|(a, b)| a != b).map(|(part, _)| part.0).collect()
+}
+
+#[test]
+fn the_input_digest_changes_with_each_part_and_says_which() {
+    assert_eq!(changed(&inputs(|_| {})), [""; 0]);
+    let driver = |change: fn(&mut crate::profile::driver::DriverProfile)| {
+        move |target: &mut Target| {
+            let mut profile = target.driver.profile.as_ref().clone();
+            change(&mut profile);
+            target.driver = crate::plan::PlannedDriver { profile: profile.into(), index: 0 }.into();
+        }
+    };
+    let other_source = driver(|profile| profile.versions[0].sources = serde_saphyr::from_str("[{path: {directory: other}}]").unwrap());
+    assert_eq!(changed(&inputs(other_source)), ["source"]);
+    assert_eq!(changed(&inputs(driver(|profile| profile.summary.push('!')))), ["recipe"]);
+    assert_eq!(changed(&inputs(driver(|profile| profile.homepage.push('!')))), ["recipe"]);
+    // What only checks use does not make another image.
+    assert_eq!(changed(&inputs(driver(|profile| profile.ignored_modules.push("x".into())))), [""; 0]);
+    let other_headers = |target: &mut Target| {
+        let mut kernel = target.kernel.as_ref().clone();
+        kernel.headers[0].sha256 = Digest::of(b"other").hex().to_owned();
+        target.kernel = kernel.into();
+    };
+    assert_eq!(changed(&inputs(other_headers)), ["kernel", "recipe"]);
+    let other_tools = |target: &mut Target| target.runtime = vec![fixture::package("kmod-31")].into();
+    assert_eq!(changed(&inputs(other_tools)), ["tools", "recipe"]);
+    let other_compiler = |target: &mut Target| {
+        let mut toolchain = target.toolchain.as_ref().clone();
+        toolchain.compiler = "gcc-13".into();
+        target.toolchain = toolchain.into();
+    };
+    assert_eq!(changed(&inputs(other_compiler)), ["recipe"]);
+    assert_eq!(changed(&inputs_with("compression=gzip epoch=0", |_| {})), ["recipe"]);
+    // The tag is a name, not an input.
+    assert_eq!(changed(&inputs(|target| target.image = "registry.example/other:1".parse().unwrap())), [""; 0]);
+}
+
+#[test]
+fn an_image_is_current_only_if_everything_is_as_it_was() {
+    let mut target = built_in("v4l2loopback", &newest("v4l2loopback"), "6.1.0-56-amd64", Arch::Amd64);
+    let base = Digest::of(b"base");
+    assert_eq!(is_current(&target, &BTreeMap::new(), None), Err("inputs unknown".into()));
+    let mut plan = Plan { targets: vec![target.clone()], skipped: Vec::new() };
+    fill_inputs(&mut plan, "a").unwrap();
+    target = plan.targets.remove(0);
+    let annotations = input_annotations(&target, Some(&base));
+    assert_eq!(is_current(&target, &annotations, Some(&base)), Ok(()));
+    assert_eq!(is_current(&target, &annotations, None), Ok(()));
+    assert_eq!(is_current(&target, &annotations, Some(&Digest::of(b"new"))), Err("base image changed".into()));
+    assert_eq!(is_current(&target, &BTreeMap::new(), None), Err("tag exists, but holds an image that was not made by kmodforge".into()));
+    for (part, reason) in
+        [("source", "driver source changed"), ("kernel", "kernel headers changed"), ("tools", "programs of the image changed"), ("recipe", "build recipe changed")]
+    {
+        let mut annotations = annotations.clone();
+        annotations.insert("io.kmodforge.input-digest".into(), Digest::of(b"old").to_string());
+        annotations.insert(format!("io.kmodforge.input.{part}"), "000000000000".into());
+        assert_eq!(is_current(&target, &annotations, None), Err(reason.into()));
+    }
+}
+
+#[test]
+fn a_placeholder_that_nobody_knows_is_named() {
+    let mut target = target();
+    let mut profile = target.driver.profile.as_ref().clone();
+    profile.build.steps = serde_saphyr::from_str("[{run: {command: [echo, '{kernle}']}}]").unwrap();
+    target.driver = crate::plan::PlannedDriver { profile: profile.into(), index: 0 }.into();
+    let failure = Failure::from(dockerfile(&target, &Mirrors::default()).unwrap_err());
+    assert_eq!(failure.headline, "driver `v4l2loopback`: `{kernle}`: unknown placeholder `{kernle}`");
 }

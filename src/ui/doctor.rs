@@ -53,12 +53,12 @@ pub struct DoctorLine {
 /// The lines, each with its end. Texts are wrapped between words; remedies stand below them.
 pub(super) fn lay_out(lines: &[DoctorLine], columns: Option<usize>, paint: Paint) -> String {
     let names = lines.iter().map(|line| width(&line.name)).max().unwrap_or(0).max(9);
-    let indent = names + 2 + "failed".len() + 1;
+    let indent = names + 2 + "failed".len() + 2;
     let room = columns.map(|columns| columns.saturating_sub(indent).max(20));
     let mut out = String::new();
     for DoctorLine { name, state, text, remedy } in lines {
         let state = paint.tone(state.name(), state.tone());
-        let mut head = format!("{}  {} ", pad(&printable(name), names), pad(&state, 6));
+        let mut head = format!("{}  {}  ", pad(&printable(name), names), pad(&state, 6));
         let remedy = remedy.iter().flat_map(|remedy| wrap(remedy, room)).map(|line| paint.tone(&line, Tone::Advice));
         for line in wrap(text, room).into_iter().chain(remedy) {
             out += format!("{head}{line}").trim_end();

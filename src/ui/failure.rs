@@ -95,7 +95,7 @@ mod tests {
         let coloured = lay_out(&yaml_mistake(), Paint::new(true));
         assert!(coloured.starts_with("\x1b[1;31merror:\x1b[0m \x1b[1munknown key"), "{coloured:?}");
         assert!(coloured.contains("\x1b[31m     ^^^^^^^ expected one of `drivers`, `kernels`\x1b[0m"), "{coloured:?}");
-        assert!(coloured.contains("\x1b[36mhelp\x1b[0m      did you mean"), "{coloured:?}");
+        assert!(coloured.contains("\x1b[36mhelp\x1b[0m       did you mean"), "{coloured:?}");
         assert_eq!(printable(&coloured), yaml_mistake().to_string());
     }
 

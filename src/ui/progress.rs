@@ -95,3 +95,17 @@ impl Renderer for Quiet {
 
     fn finish(&mut self, _: Duration) {}
 }
+
+/// Shows the events of a run up to a moment, with ticks between them.
+#[cfg(test)]
+pub(super) fn replay(ui: &Ui, events: &[(Duration, Event)], until: Duration, finish: bool) {
+    let mut renderer = renderer(ui.clone());
+    for (time, event) in events.iter().filter(|(time, _)| *time <= until) {
+        renderer.event(event, *time);
+        renderer.tick(*time);
+    }
+    renderer.tick(until);
+    if finish {
+        renderer.finish(until);
+    }
+}

@@ -1,5 +1,6 @@
 //! How a run ended.
 
+use std::fmt::Write as _;
 use std::path::Path;
 
 use super::paint::{Paint, Tone};
@@ -34,10 +35,9 @@ fn table(rows: Vec<Vec<Cell>>) -> Table {
         Squeeze::Hoist(DISTRO),
         Squeeze::Shorten(RESULT, 20),
         Squeeze::Hoist(DRIVER),
-        Squeeze::Shorten(RESULT, 12),
-        Squeeze::Drop(TIME),
-        Squeeze::Drop(SIZE),
         Squeeze::Drop(DIGEST),
+        Squeeze::Drop(SIZE),
+        Squeeze::Drop(TIME),
         Squeeze::Drop(NEW),
         Squeeze::Shorten(DISTRO, 10),
         Squeeze::Shorten(RESULT, 9),
@@ -80,13 +80,13 @@ fn counts(record: &Record, paint: Paint) -> String {
     let done = count(Outcome::Built) + published;
     let mut told = format!("{done} {} done", if done == 1 { "target" } else { "targets" });
     if published > 0 {
-        told += &format!(" ({published} already published)");
+        let _ = write!(told, " ({published} already published)");
     }
     for (outcome, what) in
         [(Outcome::Failed, "failed"), (Outcome::Rejected, "rejected by checks"), (Outcome::Unsupported, "not possible"), (Outcome::Cancelled, "cancelled")]
     {
         if count(outcome) > 0 {
-            told += &format!(", {}", paint.tone(&format!("{} {what}", count(outcome)), tone(outcome)));
+            let _ = write!(told, ", {}", paint.tone(&format!("{} {what}", count(outcome)), tone(outcome)));
         }
     }
     told

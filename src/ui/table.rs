@@ -1,5 +1,7 @@
 //! Tables with aligned columns that fit a width.
 
+use std::fmt::Write as _;
+
 use super::paint::{Paint, Tone};
 use super::text::{printable, shorten, width};
 
@@ -80,14 +82,15 @@ impl Table {
                 let blanks = " ".repeat(columns - width(&text));
                 let text = paint.maybe(&text, tone);
                 let gap = if place == 0 { "" } else { "  " };
-                line += &if self.right.contains(&column) { format!("{gap}{blanks}{text}") } else { format!("{gap}{text}{blanks}") };
+                let (before, after) = if self.right.contains(&column) { (blanks.as_str(), "") } else { ("", blanks.as_str()) };
+                line.extend([gap, before, &text, after]);
             }
             line.truncate(line.trim_end().len());
             line + "\n"
         };
         let mut text = String::new();
         if !hoisted.is_empty() {
-            text += &format!("{}\n", hoisted.join(" · "));
+            let _ = writeln!(text, "{}", hoisted.join(" · "));
         }
         text += &line(&|column| (self.headers[column].clone(), Some(Tone::Quiet)));
         for row in &self.rows {
@@ -120,8 +123,19 @@ impl Table {
                 Squeeze::Drop(column) => widths[column] = None,
             }
         }
+        self.give_back(&mut widths, columns, &widest);
         hoisted.sort_unstable();
         (widths, hoisted.into_iter().map(|(_, value)| value).filter(|value| !value.is_empty()).collect())
+    }
+
+    /// Later steps may have made more room than was missing: columns that were shortened before get it back.
+    fn give_back(&self, widths: &mut [Option<usize>], columns: Option<usize>, widest: &dyn Fn(usize) -> Option<usize>) {
+        for step in &self.steps {
+            let room = columns.map_or(0, |columns| columns.saturating_sub(total(widths)));
+            if let Squeeze::Shorten(column, _) = *step {
+                widths[column] = widths[column].map(|width| (width + room).min(widest(column).unwrap_or(width)));
+            }
+        }
     }
 
     fn same_everywhere(&self, column: usize) -> Option<&str> {

@@ -12,14 +12,12 @@ pub(super) type SizeFn = Box<dyn Fn() -> Option<(usize, usize)> + Send>;
 
 /// Facts about standard output and standard error.
 pub(super) struct Terminal {
-    pub(super) out_is_terminal: bool,
-    pub(super) err_is_terminal: bool,
+    pub(super) out_is_tty: bool,
+    pub(super) err_is_tty: bool,
     /// `TERM` is `dumb`: no colours, no cursor movement.
     pub(super) dumb: bool,
-    /// <https://no-color.org>: set to anything but nothing; `CLICOLOR=0` says the same.
-    pub(super) no_color: bool,
-    /// `CLICOLOR_FORCE`, set to anything but `0`.
-    pub(super) force_color: bool,
+    /// What the environment wishes: `NO_COLOR` (<https://no-color.org>) or `CLICOLOR=0` no colours, `CLICOLOR_FORCE` colours everywhere.
+    pub(super) color: Option<bool>,
     /// `COLUMNS`, exported by the user.
     pub(super) columns: Option<usize>,
     pub(super) size: SizeFn,
@@ -28,11 +26,10 @@ pub(super) struct Terminal {
 impl Terminal {
     pub(super) fn detect() -> Self {
         Self {
-            out_is_terminal: std::io::stdout().is_terminal(),
-            err_is_terminal: std::io::stderr().is_terminal(),
+            out_is_tty: std::io::stdout().is_terminal(),
+            err_is_tty: std::io::stderr().is_terminal(),
             dumb: env::var("TERM").is_some_and(|term| term == "dumb"),
-            no_color: env::var("NO_COLOR").is_some() || env::var("CLICOLOR").is_some_and(|value| value == "0"),
-            force_color: env::var("CLICOLOR_FORCE").is_some_and(|value| value != "0"),
+            color: wish(&env::var),
             columns: env::var("COLUMNS").and_then(|value| value.parse().ok()).filter(|columns| *columns > 0),
             size: Box::new(|| {
                 let (Width(columns), Height(rows)) = terminal_size_of(std::io::stderr()).or_else(|| terminal_size_of(std::io::stdout()))?;
@@ -43,15 +40,14 @@ impl Terminal {
 
     /// Whether standard error can show live lines.
     pub(super) fn draws(&self) -> bool {
-        self.err_is_terminal && !self.dumb
+        self.err_is_tty && !self.dumb
     }
 
     pub(super) fn colors(&self, choice: ColorChoice, is_terminal: bool) -> bool {
         match choice {
             ColorChoice::Always => true,
             ColorChoice::Never => false,
-            ColorChoice::Auto if self.no_color => false,
-            ColorChoice::Auto => self.force_color || (is_terminal && !self.dumb),
+            ColorChoice::Auto => self.color.unwrap_or(is_terminal && !self.dumb),
         }
     }
 
@@ -61,20 +57,19 @@ impl Terminal {
     }
 }
 
+fn wish(var: &dyn Fn(&str) -> Option<String>) -> Option<bool> {
+    if var("NO_COLOR").is_some() || var("CLICOLOR").is_some_and(|value| value == "0") {
+        return Some(false);
+    }
+    var("CLICOLOR_FORCE").is_some_and(|value| value != "0").then_some(true)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn terminal() -> Terminal {
-        Terminal {
-            out_is_terminal: true,
-            err_is_terminal: true,
-            dumb: false,
-            no_color: false,
-            force_color: false,
-            columns: None,
-            size: Box::new(|| Some((100, 30))),
-        }
+        Terminal { out_is_tty: true, err_is_tty: true, dumb: false, color: None, columns: None, size: Box::new(|| Some((100, 30))) }
     }
 
     #[test]
@@ -84,9 +79,19 @@ mod tests {
         assert!(terminal().colors(ColorChoice::Always, false));
         assert!(!terminal().colors(ColorChoice::Never, true));
         assert!(!Terminal { dumb: true, ..terminal() }.colors(ColorChoice::Auto, true));
-        assert!(Terminal { force_color: true, ..terminal() }.colors(ColorChoice::Auto, false));
-        assert!(!Terminal { no_color: true, force_color: true, ..terminal() }.colors(ColorChoice::Auto, true));
-        assert!(Terminal { no_color: true, ..terminal() }.colors(ColorChoice::Always, true));
+        assert!(Terminal { color: Some(true), ..terminal() }.colors(ColorChoice::Auto, false));
+        assert!(!Terminal { color: Some(false), ..terminal() }.colors(ColorChoice::Auto, true));
+        assert!(Terminal { color: Some(false), ..terminal() }.colors(ColorChoice::Always, true));
+    }
+
+    #[test]
+    fn the_environment_may_wish_for_colours_or_none() {
+        let wish = |set: &[(&str, &str)]| wish(&|name| set.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned()));
+        assert_eq!(wish(&[]), None);
+        assert_eq!(wish(&[("CLICOLOR_FORCE", "1")]), Some(true));
+        assert_eq!(wish(&[("CLICOLOR_FORCE", "0"), ("CLICOLOR", "1")]), None);
+        assert_eq!(wish(&[("CLICOLOR", "0")]), Some(false));
+        assert_eq!(wish(&[("NO_COLOR", "1"), ("CLICOLOR_FORCE", "1")]), Some(false));
     }
 
     #[test]
@@ -101,6 +106,6 @@ mod tests {
     fn dumb_terminals_show_plain_lines() {
         assert!(terminal().draws());
         assert!(!Terminal { dumb: true, ..terminal() }.draws());
-        assert!(!Terminal { err_is_terminal: false, ..terminal() }.draws());
+        assert!(!Terminal { err_is_tty: false, ..terminal() }.draws());
     }
 }

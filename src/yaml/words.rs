@@ -56,7 +56,10 @@ fn refused(message: &str) -> Mistake {
         let reason = rest.split_once(": ")?.1;
         Some((message[..message.len() - reason.len() - 2].to_owned(), reason.to_owned()))
     };
-    let parts = message.split_once("; ").map(|(headline, label)| (headline.to_owned(), label.to_owned())).or_else(reason);
+    // What is quoted first may have a `; ` of its own.
+    let quoted = message.find("` is not ").unwrap_or_default();
+    let expected = message[quoted..].find("; ").map(|at| (message[..quoted + at].to_owned(), message[quoted + at + 2..].to_owned()));
+    let parts = expected.or_else(reason);
     let (headline, label) = parts.unwrap_or_else(|| (message.to_owned(), "refused here".into()));
     Mistake::Refused { headline, label }
 }

@@ -2,5 +2,6 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may stop where it is wrong")]
 
+mod cli;
 mod profile_docs;
 mod profile_errors;

@@ -6,7 +6,8 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use kmodforge::catalog::Catalog;
-use kmodforge::commands::profile::{SchemaOf, schema};
+use kmodforge::cli::SchemaKind;
+use kmodforge::commands::profile::schema;
 use kmodforge::profile::distro::DistroProfile;
 use kmodforge::profile::driver::DriverProfile;
 use kmodforge::project::Project;
@@ -21,12 +22,12 @@ fn page(name: &str) -> PathBuf {
 }
 
 /// Compares a page with itself, its table made anew.
-fn check_page(name: &str, of: SchemaOf) {
+fn check_page(name: &str, of: SchemaKind) {
     let path = page(name);
     let text = std::fs::read_to_string(&path).unwrap();
     let (before, rest) = text.split_once(BEGIN).unwrap();
     let (_, after) = rest.split_once(END).unwrap();
-    let schema: Value = serde_json::from_str(&schema(of)).unwrap();
+    let schema = schema(of);
     let made = format!("{before}{BEGIN}\n\n{}\n{END}{after}", reference(&schema));
     snapbox::assert_data_eq!(made, Data::read_from(&path, None).raw());
 }
@@ -161,17 +162,17 @@ fn blocks(name: &str, language: &str) -> Vec<String> {
 
 #[test]
 fn every_key_of_a_driver_is_documented() {
-    check_page("driver-profiles.md", SchemaOf::Driver);
+    check_page("driver-profiles.md", SchemaKind::Driver);
 }
 
 #[test]
 fn every_key_of_a_distro_is_documented() {
-    check_page("distro-profiles.md", SchemaOf::Distro);
+    check_page("distro-profiles.md", SchemaKind::Distro);
 }
 
 #[test]
 fn every_key_of_a_project_is_documented() {
-    check_page("project-file.md", SchemaOf::Project);
+    check_page("project-file.md", SchemaKind::Project);
 }
 
 #[test]

@@ -112,6 +112,10 @@ async fn a_builder_that_was_asked_for_must_answer() {
     let Err(error) = connect(&choice, &options).await else { panic!("there is no builder") };
     assert_eq!(
         Failure::from(error).to_string(),
-        format!("error: no builder answers at `unix://{}`\n  found     No such file or directory (os error 2)\n  asked by  --builder", socket.display())
+        format!(
+            "error: no builder answers at `unix://{}`\n  found     No such file or directory (os error 2)\n  asked by  --builder\n  \
+             help      start it, or name another one with `--builder`; `kmodforge doctor` shows what there is",
+            socket.display()
+        )
     );
 }

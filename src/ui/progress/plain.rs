@@ -1,6 +1,7 @@
 //! One line per event: `HH:MM:SS target step state`. Made for `grep` and for the logs of CI systems.
 
 use std::collections::HashMap;
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use super::Renderer;
@@ -94,14 +95,14 @@ impl Plain {
         let mut line = self.paint.tone(state, tone(record.outcome));
         let told = printable(&result(record));
         if told != state {
-            line += &format!(" {told}");
+            let _ = write!(line, " {told}");
         }
-        line += &format!(" {}", time(taken));
+        let _ = write!(line, " {}", time(taken));
         if record.pushed_bytes > 0 {
-            line += &format!(" +{}", size(record.pushed_bytes));
+            let _ = write!(line, " +{}", size(record.pushed_bytes));
         }
         if let Some(digest) = &record.digest {
-            line += &format!(" {digest}");
+            let _ = write!(line, " {digest}");
         }
         self.ui.print(&format!("{} {name} {line}", self.paint.tone(&time_of_day(now), Tone::Quiet)));
         for finding in record.findings.iter().filter(|finding| finding.severity < Severity::Error) {

@@ -1,6 +1,7 @@
 //! What is known about a run from its events: names of targets, what each is busy with, how many are done.
 
 use std::collections::HashSet;
+use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -152,12 +153,12 @@ impl Distinction {
 pub(super) fn result(record: &TargetRecord) -> String {
     let mut told = record.why.clone();
     if record.outcome == Outcome::Built && record.checks > 0 {
-        told += &format!(", {} {} passed", record.checks, if record.checks == 1 { "check" } else { "checks" });
+        let _ = write!(told, ", {} {} passed", record.checks, if record.checks == 1 { "check" } else { "checks" });
     }
     match record.findings.iter().filter(|finding| finding.severity == Severity::Warning).count() {
         0 => {}
         1 => told += ", 1 warning",
-        warnings => told += &format!(", {warnings} warnings"),
+        warnings => told.extend([", ", &warnings.to_string(), " warnings"]),
     }
     told
 }

@@ -1,5 +1,7 @@
 //! Live lines on a terminal: finished targets scroll up and stay, running ones live at the bottom, then one bar.
 
+use std::collections::HashSet;
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use super::Renderer;
@@ -29,6 +31,8 @@ pub(super) struct Tty {
     paint: Paint,
     run: Run,
     names: Names,
+    /// The builder's warnings that were told: the same Dockerfile is solved for many targets.
+    warned: HashSet<String>,
     frame: usize,
 }
 
@@ -61,7 +65,7 @@ impl Names {
         let rest = self.distinction.parts(label).join("  ");
         let mut padded = format!("{}  {}", pad(&driver(label), self.driver), pad(&label.kernel, self.kernel));
         if self.rest > 0 {
-            padded += &format!("  {}", pad(&rest, self.rest));
+            let _ = write!(padded, "  {}", pad(&rest, self.rest));
         }
         if width(&padded) + beside <= columns {
             return padded;
@@ -78,7 +82,7 @@ fn driver(label: &TargetLabel) -> String {
 impl Tty {
     pub(super) fn new(ui: Ui) -> Self {
         let paint = ui.shared.err_paint;
-        Self { ui, paint, run: Run::default(), names: Names::default(), frame: 0 }
+        Self { ui, paint, run: Run::default(), names: Names::default(), warned: HashSet::new(), frame: 0 }
     }
 
     fn draw(&self, now: Duration) {
@@ -181,7 +185,7 @@ fn finished(record: &TargetRecord, name: &str, taken: Duration, columns: usize, 
     let text = pad(&shorten(&text, room), room.min(RESULT));
     let mut line = format!(" {} {name}  {}", paint.tone(mark, tone), paint.tone(&text, tone));
     for part in &tail {
-        line += &format!("  {}", paint.tone(part, Tone::Quiet));
+        let _ = write!(line, "  {}", paint.tone(part, Tone::Quiet));
     }
     line.truncate(line.trim_end().len());
     line
@@ -193,7 +197,11 @@ impl Renderer for Tty {
             Event::Started { targets } => self.names = Names::of(targets),
             Event::Note(text) => self.ui.note(text),
             Event::Build(target, BuildEvent::Log { line, .. }) if self.ui.shared.verbose > 0 => self.log(*target, line),
-            Event::Build(_, BuildEvent::Warning(text)) => self.ui.warning(text),
+            Event::Build(_, BuildEvent::Warning(text)) => {
+                if self.warned.insert(text.clone()) {
+                    self.ui.warning(text);
+                }
+            }
             Event::TargetFinished { target, record, failure, time } => self.finish_target(*target, record, failure.as_deref(), *time),
             Event::TargetStarted(_) | Event::Phase(..) | Event::Build(..) | Event::Upload { .. } => {}
         }

@@ -1,0 +1,226 @@
+//! Which kernels, driver versions and compilers a selection means.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+
+use super::{ChosenDriver, Group, Known, Naming, Plan, PlanError, PlannedDistro, PlannedDriver, PlannedToolchain, Reason, Skipped, State, Target, label};
+use crate::arch::Arch;
+use crate::kernel::{KernelRelease, KernelVersion, nearest};
+use crate::kernel_selector::KernelSelector;
+use crate::package::{Package, PublishedKernel, PublishedRelease};
+use crate::profile::driver::{ConfigRule, DriverProfile, Unsupported};
+use crate::profile::{Id, Version};
+
+/// The targets of all groups, each once, in no particular order.
+pub(super) fn choose(groups: &[Group], naming: &Naming, known: &Known<'_>) -> Result<Plan, PlanError> {
+    let mut planner = Planner { plan: Plan::default(), naming, known, seen: HashSet::new() };
+    for group in groups {
+        planner.add(group)?;
+    }
+    Ok(planner.plan)
+}
+
+struct Planner<'a> {
+    plan: Plan,
+    naming: &'a Naming,
+    known: &'a Known<'a>,
+    seen: HashSet<Identity<'a>>,
+}
+
+/// What makes two targets the same one: driver, version, release, kernel, architecture.
+type Identity<'a> = (&'a Id, usize, &'a str, &'a KernelRelease, Arch);
+
+/// A release's kernels that a group selects, and its compilers as they are asked for.
+struct Shelf<'a> {
+    index: &'a PublishedRelease,
+    distro: Arc<PlannedDistro>,
+    arch: Arch,
+    runtime: Arc<[Package]>,
+    kernels: Vec<&'a PublishedKernel>,
+    toolchains: BTreeMap<String, Result<Arc<PlannedToolchain>, Reason>>,
+}
+
+/// A driver that a group selects.
+struct Choice<'a> {
+    profile: &'a Arc<DriverProfile>,
+    named: Option<&'a Version>,
+    /// Every version, with what it wants of a kernel's configuration.
+    versions: Vec<(Arc<PlannedDriver>, Vec<ConfigRule>)>,
+}
+
+impl<'a> Choice<'a> {
+    fn of((profile, named): &'a ChosenDriver) -> Self {
+        let versions = (0..profile.versions.len()).map(|index| {
+            let driver = PlannedDriver { profile: profile.clone(), index };
+            let rules = driver.config_rules();
+            (Arc::new(driver), rules)
+        });
+        Self { profile, named: named.as_ref(), versions: versions.collect() }
+    }
+
+    /// The version that was named, or the newest that supports the kernel; if there is none, the newest and why not.
+    fn version_for(&self, kernel: KernelVersion, arch: Arch) -> (usize, Result<(), Unsupported>) {
+        let position = |wanted: &Version| self.profile.versions.iter().position(|version| version.version == *wanted).unwrap_or(0);
+        match self.named {
+            Some(version) => {
+                let index = position(version);
+                (index, self.profile.supports(&self.profile.versions[index], kernel, arch))
+            }
+            None => match self.profile.select_version(kernel, arch) {
+                Ok(version) => (position(&version.version), Ok(())),
+                Err(reason) => (0, Err(reason)),
+            },
+        }
+    }
+}
+
+impl<'a> Planner<'a> {
+    /// Kernel by kernel, so that what is known of a kernel is looked up once for all drivers.
+    fn add(&mut self, group: &'a Group) -> Result<(), PlanError> {
+        let drivers: Vec<_> = group.drivers.iter().map(Choice::of).collect();
+        for shelf in &mut shelves(self.known, group)? {
+            for published in std::mem::take(&mut shelf.kernels) {
+                let kernel = Arc::new(published.clone());
+                for driver in &drivers {
+                    self.add_target(group, driver, shelf, published, &kernel)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn add_target(
+        &mut self,
+        group: &Group,
+        driver: &Choice<'a>,
+        shelf: &mut Shelf<'a>,
+        published: &'a PublishedKernel,
+        kernel: &Arc<PublishedKernel>,
+    ) -> Result<(), PlanError> {
+        let (index, supported) = driver.version_for(kernel.release.version(), shelf.arch);
+        let id = &driver.profile.id;
+        let (driver, rules) = &driver.versions[index];
+        let (version, distro) = (driver.version().version.as_str(), shelf.distro.profile.id.as_str());
+        let excluded = group.excludes.iter().any(|exclude| exclude.fits(id.as_str(), version, distro, &kernel.release, shelf.arch));
+        if excluded || !self.seen.insert((id, index, &shelf.index.release, &published.release, shelf.arch)) {
+            return Ok(());
+        }
+        let toolchain = match supported.map_err(Reason::from).and_then(|()| self.toolchain_for(rules, shelf, kernel)) {
+            Ok(toolchain) => toolchain,
+            Err(reason) => {
+                self.plan.skipped.push(Skipped { target: label(driver, &shelf.distro, kernel, shelf.arch), reason });
+                return Ok(());
+            }
+        };
+        self.plan.targets.push(Target {
+            image: self.naming.image(driver, &shelf.distro, kernel, shelf.arch)?,
+            driver: driver.clone(),
+            distro: shelf.distro.clone(),
+            kernel: kernel.clone(),
+            arch: shelf.arch,
+            toolchain,
+            runtime: shelf.runtime.clone(),
+            inputs: None,
+            state: State::Build("not published".into()),
+        });
+        Ok(())
+    }
+
+    /// The kernel's compiler, unless the kernel's configuration already rules the driver out.
+    fn toolchain_for(&self, rules: &[ConfigRule], shelf: &mut Shelf<'_>, kernel: &PublishedKernel) -> Result<Arc<PlannedToolchain>, Reason> {
+        if !rules.is_empty()
+            && let Some(text) = (self.known.unsupported)(kernel, rules)
+        {
+            return Err(Reason::Config(text));
+        }
+        let default = shelf.distro.release.default_compiler.as_deref().unwrap_or("gcc");
+        let compiler = kernel.compilers.first().map_or(default, String::as_str);
+        if let Some(known) = shelf.toolchains.get(compiler) {
+            return known.clone();
+        }
+        let toolchain = find_toolchain(&shelf.distro, shelf.index, shelf.arch, self.known.build_arch, compiler);
+        shelf.toolchains.insert(compiler.to_owned(), toolchain.clone());
+        toolchain
+    }
+}
+
+/// The kernels of each release that some selector of the group matches; a kernel that several releases publish is taken from the first.
+fn shelves<'a>(known: &Known<'a>, group: &Group) -> Result<Vec<Shelf<'a>>, PlanError> {
+    let mut matched = vec![false; group.kernels.len()];
+    let mut taken = HashSet::new();
+    let mut shelves = Vec::new();
+    for (profile, pinned) in &group.distros {
+        for release in profile.releases.iter().filter(|release| pinned.as_ref().is_none_or(|id| *id == release.id)) {
+            let distro = Arc::new(PlannedDistro { profile: profile.clone(), release: release.clone() });
+            let of_release = |index: &&PublishedRelease| index.distro == profile.id.as_str() && index.release == release.id.as_str();
+            for index in known.indexes.iter().filter(of_release) {
+                let Some(arch) = group.arches.iter().copied().find(|arch| arch.oci() == index.arch) else { continue };
+                let mut kernels = select(&index.kernels, &group.kernels, &mut matched);
+                kernels.retain(|kernel| taken.insert((profile.id.as_str(), &kernel.release, arch)));
+                shelves.push(Shelf { index, distro: distro.clone(), arch, runtime: index.runtime.clone().into(), kernels, toolchains: BTreeMap::new() });
+            }
+        }
+    }
+    match matched.iter().position(|matched| !matched) {
+        Some(position) => Err(no_kernel(&group.kernels[position], group, &shelves)),
+        None => Ok(shelves),
+    }
+}
+
+/// The kernels that a selector matches, in the order of the index; notes which selectors matched anything.
+fn select<'a>(kernels: &'a [PublishedKernel], selectors: &[KernelSelector], matched: &mut [bool]) -> Vec<&'a PublishedKernel> {
+    let mut selected = vec![false; kernels.len()];
+    // Lists of thousands of exact releases are usual.
+    let positions: HashMap<_, _> = kernels.iter().enumerate().map(|(position, kernel)| (&kernel.release, position)).collect();
+    for (selector, matched) in selectors.iter().zip(matched) {
+        let fitting: Vec<usize> = match selector {
+            KernelSelector::Exact(release) => positions.get(release).copied().into_iter().collect(),
+            // The newest of a release are those of its own plain flavour.
+            KernelSelector::Latest(count) => {
+                let plain = |position: &usize| kernels[*position].flavour.is_empty() && !kernels[*position].backport;
+                (0..kernels.len()).rev().filter(plain).take(*count).collect()
+            }
+            KernelSelector::Glob(_) | KernelSelector::Regex(_) => (0..kernels.len()).filter(|position| selector.matches(&kernels[*position].release)).collect(),
+        };
+        *matched |= !fitting.is_empty();
+        for position in fitting {
+            selected[position] = true;
+        }
+    }
+    kernels.iter().zip(selected).filter_map(|(kernel, selected)| selected.then_some(kernel)).collect()
+}
+
+/// The compiler's packages for a target architecture, if the release has them.
+fn find_toolchain(distro: &PlannedDistro, index: &PublishedRelease, arch: Arch, build_arch: Arch, compiler: &str) -> Result<Arc<PlannedToolchain>, Reason> {
+    let rules = &distro.profile.toolchain;
+    let (template, cross) =
+        if arch == build_arch { (&rules.compiler.native_package, String::new()) } else { (&rules.compiler.cross_package, format!("{}-", arch.gnu_triplet())) };
+    let package = template.replace("{program}", compiler).replace("{triplet}", arch.gnu_triplet());
+    if !index.compilers.contains(&package) {
+        return Err(Reason::NoCompiler { package, place: index.looked_in.join(", ") });
+    }
+    let mut packages = vec![package];
+    packages.extend(rules.packages.iter().cloned());
+    Ok(Arc::new(PlannedToolchain { build_arch, compiler: compiler.to_owned(), cross, packages }))
+}
+
+fn no_kernel(selector: &KernelSelector, group: &Group, asked: &[Shelf<'_>]) -> PlanError {
+    let kernels = asked.iter().map(|shelf| shelf.index.kernels.len()).sum::<usize>();
+    let places: BTreeSet<_> = asked.iter().flat_map(|shelf| shelf.index.looked_in.iter().map(String::as_str)).collect();
+    let releases = asked.iter().flat_map(|shelf| shelf.index.kernels.iter().map(|kernel| &kernel.release));
+    let profiles = || group.distros.iter().map(|(profile, _)| profile);
+    let fallbacks = profiles().flat_map(|profile| &profile.releases).flat_map(|release| &release.fallbacks);
+    PlanError::NoKernel {
+        selector: selector.to_string(),
+        distros: profiles().map(|profile| profile.id.as_str()).collect::<Vec<_>>().join(", "),
+        looked_in: format!(
+            "{}: {kernels} {} {}",
+            places.into_iter().collect::<Vec<_>>().join(", "),
+            group.arches.iter().map(|arch| arch.oci()).collect::<Vec<_>>().join(" and "),
+            if kernels == 1 { "kernel" } else { "kernels" }
+        ),
+        nearest: nearest(releases, &selector.to_string(), 3),
+        list_command: format!("kmodforge kernels list{}", profiles().next().map(|profile| format!(" --distro {}", profile.id)).unwrap_or_default()),
+        fallbacks: fallbacks.map(|fallback| fallback.id.to_string()).collect::<BTreeSet<_>>().into_iter().collect(),
+    }
+}

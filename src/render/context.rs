@@ -1,0 +1,160 @@
+//! What the Dockerfile templates are told about a target.
+
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+
+use super::recipe::Recipe;
+use super::{RenderError, SOURCE_DIR, labels};
+use crate::mirror::Mirrors;
+use crate::package::Package;
+use crate::plan::{PlannedDistro, PlannedToolchain, Target};
+use crate::profile::distro::Repository;
+use crate::profile::driver::Module;
+
+/// What a Dockerfile template may name. One field per name: a guard in the tests compares them with the templates.
+#[derive(Serialize)]
+pub(super) struct Context<'a> {
+    #[serde(flatten)]
+    pub(super) shared: SharedContext<'a>,
+    #[serde(flatten)]
+    pub(super) own: OwnContext<'a>,
+}
+
+/// What is the same for all targets with the same release, toolchain and programs of the image.
+#[derive(Serialize)]
+pub(super) struct SharedContext<'a> {
+    base_image: String,
+    cache_id: String,
+    compiler: &'a str,
+    cross: &'a str,
+    sources_list: Vec<String>,
+    toolchain_packages: &'a [String],
+    runtime: Vec<Fetched<'a>>,
+    runtime_files: &'a [String],
+    runtime_directories: Vec<&'a str>,
+    runtime_links: Vec<Link<'a>>,
+}
+
+/// What depends on the driver and the kernel.
+#[derive(Serialize)]
+pub(super) struct OwnContext<'a> {
+    title: String,
+    driver: &'a str,
+    kernel: &'a str,
+    kernel_dir: String,
+    utsrelease: String,
+    driver_packages: &'a [String],
+    headers: Vec<Fetched<'a>>,
+    build_from: &'static str,
+    source_dir: &'static str,
+    make_variables: String,
+    steps: Vec<String>,
+    modules: Vec<TakenModule<'a>>,
+    modules_name: &'a str,
+    modules_dir: String,
+    release_link: &'a str,
+    has_firmware: bool,
+    labels: Vec<Label>,
+}
+
+#[derive(Serialize)]
+struct Fetched<'a> {
+    sha256: &'a str,
+    url: String,
+}
+
+#[derive(Serialize)]
+struct Link<'a> {
+    from: &'a str,
+    to: &'a str,
+}
+
+#[derive(Serialize)]
+struct TakenModule<'a> {
+    file: &'a str,
+    pattern: String,
+    install: &'a str,
+}
+
+#[derive(Serialize)]
+struct Label {
+    name: String,
+    value: String,
+}
+
+impl<'a> Context<'a> {
+    /// Everything about a target, with what is fetched taken from `mirrors`.
+    pub(super) fn of(target: &'a Target, mirrors: &Mirrors) -> Result<Self, RenderError> {
+        Ok(Self { shared: SharedContext::of(&target.distro, &target.toolchain, &target.runtime, mirrors), own: OwnContext::of(target, mirrors)? })
+    }
+}
+
+impl<'a> SharedContext<'a> {
+    pub(super) fn of(distro: &'a PlannedDistro, toolchain: &'a PlannedToolchain, runtime: &'a [Package], mirrors: &Mirrors) -> Self {
+        let PlannedDistro { profile, release } = distro;
+        let links = &profile.runtime.links;
+        let directories: BTreeSet<_> = links.keys().filter_map(|link| Some(link.as_str().rsplit_once('/')?.0)).collect();
+        Self {
+            base_image: mirrors.image(&release.base_image),
+            cache_id: format!("{}-{}-{}", profile.id, release.id, toolchain.build_arch),
+            compiler: &toolchain.compiler,
+            cross: &toolchain.cross,
+            sources_list: release.repositories.iter().map(|repository| sources_line(repository, mirrors)).collect(),
+            toolchain_packages: &toolchain.packages,
+            runtime: fetched(runtime, mirrors),
+            runtime_files: &profile.runtime.files,
+            runtime_directories: directories.into_iter().collect(),
+            runtime_links: links.iter().map(|(from, to)| Link { from: from.as_str(), to }).collect(),
+        }
+    }
+}
+
+impl<'a> OwnContext<'a> {
+    pub(super) fn of(target: &'a Target, mirrors: &Mirrors) -> Result<Self, RenderError> {
+        let Target { driver, distro, kernel, .. } = target;
+        let (raw, directory) = (kernel.release.as_str(), kernel.release.directory());
+        let recipe = Recipe::of(target)?;
+        let driver_packages = driver.build().packages.get(distro.profile.family.name()).map_or(&[][..], Vec::as_slice);
+        Ok(Self {
+            title: target.label().to_string(),
+            driver: driver.profile.id.as_str(),
+            kernel: raw,
+            kernel_dir: recipe.kernel_dir,
+            utsrelease: format!("\"{raw}\""),
+            driver_packages,
+            headers: fetched(&kernel.headers, mirrors),
+            build_from: if driver_packages.is_empty() { "toolchain" } else { "driver-toolchain" },
+            source_dir: SOURCE_DIR,
+            make_variables: recipe.make_variables,
+            steps: recipe.steps,
+            modules: driver.modules().iter().map(TakenModule::of).collect(),
+            modules_name: directory,
+            modules_dir: format!("/opt/lib/modules/{directory}"),
+            release_link: if directory == raw { "" } else { raw },
+            has_firmware: !driver.version().firmware.is_empty(),
+            labels: labels(target).into_iter().map(|(name, value)| Label { name, value }).collect(),
+        })
+    }
+}
+
+impl<'a> TakenModule<'a> {
+    fn of(module: &'a Module) -> Self {
+        Self {
+            file: module.file.as_ref().map_or("", |file| file.as_str()),
+            // Kbuild keeps the file's name as it is, the kernel knows only `_`.
+            pattern: format!("{}.ko", module.name.replace(['-', '_'], "[-_]")),
+            install: module.install.as_str(),
+        }
+    }
+}
+
+fn fetched<'a>(packages: &'a [Package], mirrors: &Mirrors) -> Vec<Fetched<'a>> {
+    packages.iter().map(|package| Fetched { sha256: &package.sha256, url: mirrors.package(&package.url) }).collect()
+}
+
+/// A line of `sources.list`.
+fn sources_line(repository: &Repository, mirrors: &Mirrors) -> String {
+    let option = if repository.check_valid_until && !mirrors.frozen { "" } else { "[check-valid-until=no] " };
+    format!("deb {option}{} {} {}", mirrors.package(&repository.url), repository.suite, repository.components.join(" "))
+}
