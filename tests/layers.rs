@@ -150,7 +150,11 @@ fn only_env_reads_environment_and_clock() {
 fn pure_modules_do_no_input_or_output() {
     let doing = |file: &File| ["std::fs", "std::net", "std::process", "tokio", "reqwest"].iter().flat_map(|text| file.places(text)).collect::<Vec<_>>();
     let is_pure = |file: &&File| PURE.contains(&file.module.as_str()) && !is_test(file);
-    let without_tests = |file: &File| File { text: file.text.split("#[cfg(test)]\nmod tests {").next().unwrap().to_owned(), name: file.name.clone(), module: file.module.clone() };
+    let without_tests = |file: &File| File {
+        text: file.text.split("#[cfg(test)]\nmod tests {").next().unwrap().to_owned(),
+        name: file.name.clone(),
+        module: file.module.clone(),
+    };
     let wrong: Vec<_> = files().iter().filter(is_pure).map(without_tests).flat_map(|file| doing(&file)).collect();
     assert!(wrong.is_empty(), "{wrong:#?}");
 }

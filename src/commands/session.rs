@@ -140,6 +140,7 @@ pub fn source_date_epoch() -> Result<u64, Failure> {
 /// When it cannot be made.
 pub fn temporary_folder() -> Result<tempfile::TempDir, Failure> {
     tempfile::Builder::new().prefix("kmodforge-").tempdir().map_err(|error| {
-        Failure::new(Exit::Failed, format!("no temporary folder can be made in `{}`: {}", env::temp_dir().display(), io_words(&error))).help("set TMPDIR to a folder that can be written and has room")
+        Failure::new(Exit::Failed, format!("no temporary folder can be made in `{}`: {}", env::temp_dir().display(), io_words(&error)))
+            .help("set TMPDIR to a folder that can be written and has room")
     })
 }

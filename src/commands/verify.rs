@@ -144,13 +144,7 @@ fn driver_of(session: &Session, args: &VerifyArgs, image: &LocalImage) -> Result
 }
 
 /// A target for the kernel: what names its headers and compiler. The driver's requirements do not matter here.
-async fn target_for(
-    session: &Session,
-    args: &VerifyArgs,
-    kernel: &KernelRelease,
-    arch: Arch,
-    driver: Option<&ChosenDriver>,
-) -> Result<Target, Failure> {
+async fn target_for(session: &Session, args: &VerifyArgs, kernel: &KernelRelease, arch: Arch, driver: Option<&ChosenDriver>) -> Result<Target, Failure> {
     let kernels = vec![KernelSelector::Exact(kernel.clone())];
     let distros = match &args.distro {
         Some(distro) => vec![selection::distro(session, distro)?],

@@ -9,18 +9,14 @@ fn kernels(plan: &Plan) -> Vec<&str> {
 #[test]
 fn exact_releases_and_patterns_select_newest_first() {
     assert_eq!(kernels(&plan(&["v4l2loopback"], &["6.1.0-55-amd64"]).unwrap()), ["6.1.0-55-amd64"]);
-    assert_eq!(kernels(&plan(&["v4l2loopback"], &["6.1.0-*-amd64"]).unwrap()), [
-        "6.1.0-56-cloud-amd64",
-        "6.1.0-56-amd64",
-        "6.1.0-55-amd64",
-        "6.1.0-54-amd64",
-        "6.1.0-9-amd64"
-    ]);
-    assert_eq!(kernels(&plan(&["v4l2loopback"], &["6.1.0-5[45]-amd64", "6.1.0-9-amd64", "6.1.0-54-amd64"]).unwrap()), [
-        "6.1.0-55-amd64",
-        "6.1.0-54-amd64",
-        "6.1.0-9-amd64"
-    ]);
+    assert_eq!(
+        kernels(&plan(&["v4l2loopback"], &["6.1.0-*-amd64"]).unwrap()),
+        ["6.1.0-56-cloud-amd64", "6.1.0-56-amd64", "6.1.0-55-amd64", "6.1.0-54-amd64", "6.1.0-9-amd64"]
+    );
+    assert_eq!(
+        kernels(&plan(&["v4l2loopback"], &["6.1.0-5[45]-amd64", "6.1.0-9-amd64", "6.1.0-54-amd64"]).unwrap()),
+        ["6.1.0-55-amd64", "6.1.0-54-amd64", "6.1.0-9-amd64"]
+    );
 }
 
 #[test]
@@ -37,9 +33,7 @@ fn excluded_targets_are_not_even_told() {
     let mut group = group(&["v4l2loopback", "ranged"], &["6.1.0-55-amd64", "6.1.0-56-amd64"]);
     group.excludes = serde_saphyr::from_str("[{driver: ranged, kernel: '*-56-*'}, {driver: v4l2loopback@0.15.3, arch: amd64}]").unwrap();
     let plan = plan_of(group, &[index(&["6.1.0-55-amd64", "6.1.0-56-amd64"])]).unwrap();
-    assert_eq!(plan.targets.iter().map(|target| target.label().to_string()).collect::<Vec<_>>(), [
-        "ranged 2.0 for 6.1.0-55-amd64 (debian bookworm, amd64)"
-    ]);
+    assert_eq!(plan.targets.iter().map(|target| target.label().to_string()).collect::<Vec<_>>(), ["ranged 2.0 for 6.1.0-55-amd64 (debian bookworm, amd64)"]);
     assert!(plan.skipped.is_empty());
 }
 
@@ -69,19 +63,14 @@ fn a_driver_that_the_kernel_has_is_skipped_with_the_reason() {
 
 #[test]
 fn what_earlier_runs_saw_of_a_kernel_rules_drivers_out() {
-    let unsupported = |kernel: &PublishedKernel, rules: &[ConfigRule]| {
-        (kernel.flavour == "cloud").then(|| format!("kernel has no `{}`", rules[0].option))
-    };
+    let unsupported = |kernel: &PublishedKernel, rules: &[ConfigRule]| (kernel.flavour == "cloud").then(|| format!("kernel has no `{}`", rules[0].option));
     let naming = Naming::new("registry.example", None, None).unwrap();
     let indexes = [index(&["6.1.0-56-amd64", "6.1.0-56-cloud-amd64"])];
     let known = Known { indexes: &indexes, unsupported: &unsupported, build_arch: Arch::Amd64 };
     // `ranged` has no rules, so nobody is asked about it.
     let plan = Plan::new(&[group(&["v4l2loopback", "ranged"], &["*"])], &naming, &known).unwrap();
     assert_eq!(plan.targets.len(), 3);
-    assert_eq!(plan.skipped, [Skipped {
-        target: plan.skipped[0].target.clone(),
-        reason: Reason::Config("kernel has no `CONFIG_VIDEO_DEV`".into())
-    }]);
+    assert_eq!(plan.skipped, [Skipped { target: plan.skipped[0].target.clone(), reason: Reason::Config("kernel has no `CONFIG_VIDEO_DEV`".into()) }]);
 }
 
 #[test]
@@ -107,12 +96,15 @@ fn another_architecture_is_compiled_by_cross_tools() {
     group.arches = vec![Arch::Arm64];
     let plan = plan_of(group, &[index(&["6.1.0-56-amd64"]), PublishedRelease { arch: "arm64".into(), ..index(&["6.1.0-56-arm64"]) }]).unwrap();
     assert_eq!(kernels(&plan), ["6.1.0-56-arm64"]);
-    assert_eq!(*plan.targets[0].toolchain, PlannedToolchain {
-        build_arch: Arch::Amd64,
-        compiler: "gcc-12".into(),
-        cross: "aarch64-linux-gnu-".into(),
-        packages: ["gcc-12-aarch64-linux-gnu", "make", "kmod"].map(String::from).to_vec(),
-    });
+    assert_eq!(
+        *plan.targets[0].toolchain,
+        PlannedToolchain {
+            build_arch: Arch::Amd64,
+            compiler: "gcc-12".into(),
+            cross: "aarch64-linux-gnu-".into(),
+            packages: ["gcc-12-aarch64-linux-gnu", "make", "kmod"].map(String::from).to_vec(),
+        }
+    );
 }
 
 #[test]
@@ -131,7 +123,8 @@ fn rows_that_overlap_give_each_target_once() {
     let naming = Naming::new("registry.example", None, None).unwrap();
     let indexes = [index(&["6.1.0-55-amd64", "6.1.0-56-amd64"])];
     let known = Known { indexes: &indexes, unsupported: &|_, _| None, build_arch: Arch::Amd64 };
-    let rows = [group(&["v4l2loopback", "v4l2loopback"], &["*"]), group(&["v4l2loopback", "wireguard"], &["6.1.0-56-amd64"]), group(&["wireguard"], &["latest"])];
+    let rows =
+        [group(&["v4l2loopback", "v4l2loopback"], &["*"]), group(&["v4l2loopback", "wireguard"], &["6.1.0-56-amd64"]), group(&["wireguard"], &["latest"])];
     let plan = Plan::new(&rows, &naming, &known).unwrap();
     assert_eq!((plan.targets.len(), plan.skipped.len()), (2, 1));
 }

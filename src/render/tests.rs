@@ -180,9 +180,12 @@ fn an_image_is_current_only_if_everything_is_as_it_was() {
     assert_eq!(is_current(&target, &annotations, None), Ok(()));
     assert_eq!(is_current(&target, &annotations, Some(&Digest::of(b"new"))), Err("base image changed".into()));
     assert_eq!(is_current(&target, &BTreeMap::new(), None), Err("tag exists, but holds an image that was not made by kmodforge".into()));
-    for (part, reason) in
-        [("source", "driver source changed"), ("kernel", "kernel headers changed"), ("tools", "programs of the image changed"), ("recipe", "build recipe changed")]
-    {
+    for (part, reason) in [
+        ("source", "driver source changed"),
+        ("kernel", "kernel headers changed"),
+        ("tools", "programs of the image changed"),
+        ("recipe", "build recipe changed"),
+    ] {
         let mut annotations = annotations.clone();
         annotations.insert("io.kmodforge.input-digest".into(), Digest::of(b"old").to_string());
         annotations.insert(format!("io.kmodforge.input.{part}"), "000000000000".into());

@@ -57,7 +57,8 @@ impl<'a> RecordFile<'a> {
         let mut record = self.state.into_inner().unwrap_or_else(PoisonError::into_inner).record;
         record.seconds = env::now().saturating_sub(self.started).as_secs_f64();
         let written = write(self.path, &record).map_err(|error| {
-            Failure::new(Exit::Failed, format!("the record `{}` cannot be written: {}", self.path.display(), io_words(&error))).help("choose another place: --record FILE")
+            Failure::new(Exit::Failed, format!("the record `{}` cannot be written: {}", self.path.display(), io_words(&error)))
+                .help("choose another place: --record FILE")
         });
         (record, written)
     }
