@@ -19,11 +19,11 @@ fn two_builders_without_caches_make_the_same_image() {
     let digest = |forge: &Forge| forge.target("v4l2loopback", newest()).digest.unwrap();
     assert_eq!(digest(&docker), digest(&buildkitd));
 
-    let inspect = |image: String| run(Command::new("skopeo").args(["inspect", "--raw"]).arg(image));
+    let inspect = |image: String| run(Command::new("skopeo").args(["inspect", "--format", "{{.Digest}} {{.Architecture}} {{.Layers}}"]).arg(image));
     let archive = inspect(format!("oci-archive:{}", docker.path("image.tar").display()));
     let layout = inspect(format!("oci:{}", buildkitd.path("image").display()));
     assert_eq!(archive, layout);
-    assert!(layout.contains("image.layer.v1.tar+zstd"), "{layout}");
+    assert!(layout.contains(" amd64 [sha256:"), "{layout}");
 }
 
 #[test]

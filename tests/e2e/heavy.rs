@@ -61,7 +61,7 @@ fn a_driver_too_old_for_a_kernel_fails_in_its_own_words_and_alone() {
     assert_eq!(target.outcome, Outcome::Failed);
     assert!(target.digest.is_none() && target.log.is_some());
     run.says(&format!("nvidia-open {NVIDIA} for {} (debian bookworm, amd64) did not compile", newest()));
-    run.says("too few arguments to function ‘pci_resize_resource’");
+    run.says("too few arguments to function 'pci_resize_resource'");
     run.says("2 targets done, 1 failed");
     assert!(!run.stdout.contains(newest()), "{}", run.stdout);
 }
