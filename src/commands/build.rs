@@ -38,7 +38,7 @@ pub async fn run(global: &GlobalArgs, args: &BuildArgs, ui: &Ui, cancel: Cancell
     let registry = Arc::new(session.registry(&args.registry)?);
     let (plan, bases) = tokio::select! {
         planned = plan(&session, args, &choices, &registry) => planned?,
-        () = cancel.cancelled() => return Err(Failure::new(Exit::Interrupted, "interrupted before anything was built")),
+        () = cancel.cancelled() => return Err(interrupted()),
     };
     selection::tell_skipped(&plan, ui);
 

@@ -120,7 +120,7 @@ impl Vt {
 
 /// 19:22:00 on a day in November.
 pub(super) fn at(milliseconds: u64) -> Duration {
-    Duration::from_secs(1_795_288_920) + Duration::from_millis(milliseconds)
+    Duration::from_mins(29_921_482) + Duration::from_millis(milliseconds)
 }
 
 pub(super) fn label(driver: &str, version: &str, kernel: &str) -> TargetLabel {

@@ -64,14 +64,14 @@ impl Bench {
 
     /// Everything is as usual again.
     pub(crate) fn clear(&self) {
-        let mut state = self.state.lock().unwrap();
-        (state.acts, state.log) = (Vec::new(), Vec::new());
+        let mut book = self.state.lock().unwrap();
+        (book.acts, book.log) = (Vec::new(), Vec::new());
     }
 
     /// Kernels that this stage was solved for, sorted.
     pub(crate) fn solved(&self, stage: &str) -> Vec<String> {
-        let state = self.state.lock().unwrap();
-        let mut kernels: Vec<_> = state.log.iter().filter_map(|line| Some(line.strip_prefix(stage)?.trim().to_owned())).collect();
+        let book = self.state.lock().unwrap();
+        let mut kernels: Vec<_> = book.log.iter().filter_map(|line| Some(line.strip_prefix(stage)?.trim().to_owned())).collect();
         kernels.sort();
         kernels
     }
@@ -91,9 +91,9 @@ impl Bench {
         let stage = job.request.frontend_attrs["target"].clone();
         let kernel = kernel_of(&job);
         let act = {
-            let mut state = self.state.lock().unwrap();
-            state.log.push(format!("{stage} {kernel}"));
-            state.acts.iter().find(|(text, of, _)| kernel.contains(text.as_str()) && *of == stage).map(|(_, _, act)| act.clone())
+            let mut book = self.state.lock().unwrap();
+            book.log.push(format!("{stage} {kernel}"));
+            book.acts.iter().find(|(text, of, _)| kernel.contains(text.as_str()) && *of == stage).map(|(_, _, act)| act.clone())
         };
         self.solves.send_modify(|solves| *solves += 1);
         match act {
@@ -140,9 +140,9 @@ impl Bench {
     async fn deliver(&self, job: &Job, stage: &str, tar: Vec<u8>) -> Result<(), Status> {
         let counts = stage == "artifacts";
         if counts {
-            let mut state = self.state.lock().unwrap();
-            state.busy += 1;
-            state.busiest = state.busiest.max(state.busy);
+            let mut book = self.state.lock().unwrap();
+            book.busy += 1;
+            book.busiest = book.busiest.max(book.busy);
         }
         job.step("[build 3/4] RUN make modules", None);
         tokio::time::sleep(Duration::from_millis(20)).await;

@@ -19,7 +19,7 @@ async fn no_builder_anywhere() {
         world.run_mounted("mount -t tmpfs none /run; [ ! -d /var/run ] || [ -L /var/run ] || mount -t tmpfs none /var/run; export PATH=/nowhere", &arguments);
     assert_data_eq!(
         ran.await.errors(),
-        str![[r#"
+        str![[r"
 error: no builder answers
   tried     unix:///var/run/docker.sock: No such file or directory (os error 2)
             unix:///run/buildkit/buildkitd.sock: No such file or directory (os error 2)
@@ -29,7 +29,7 @@ error: no builder answers
   help      with `buildkitd` and `runc`, or `dockerd`, on PATH, kmodforge run as root starts one by itself
 exit 1
 
-"#]]
+"]]
     );
     assert!(world.tags().is_empty());
 }
@@ -39,35 +39,35 @@ async fn the_builder_that_was_asked_for_is_not_there() {
     let world = World::new().await;
     assert_data_eq!(
         world.build(ALL, &["--builder", "unix:///nowhere/b.sock"]).await.errors(),
-        str![[r#"
+        str![[r"
 error: no builder answers at `unix:///nowhere/b.sock`
   found     No such file or directory (os error 2)
   asked by  --builder
   help      start it, or name another one with `--builder`; `kmodforge doctor` shows what there is
 exit 1
 
-"#]]
+"]]
     );
     assert_data_eq!(
         world.build(ALL, &["--builder", "nowhere"]).await.errors(),
-        str![[r#"
+        str![[r"
 error: `nowhere` is no builder; expected `auto`, `docker`, `docker:SOCKET`, `unix://PATH`, `tcp://HOST:PORT`, `ssh://HOST` or `private`
 exit 2
 
-"#]]
+"]]
     );
     let mut command = world.command(&world.with_profiles(&world.build_arguments(ALL, &[])));
     let child = command.env("KMODFORGE_BUILDER", "tcp://").spawn().unwrap();
     assert_data_eq!(
         world.finish(child).await.errors(),
-        str![[r#"
+        str![[r"
 error: `tcp://` is not a builder's address
   found     the port is missing
   set by    KMODFORGE_BUILDER
   help      addresses look like `unix:///run/buildkit/buildkitd.sock`, `tcp://host:1234?cacert=ca.pem&cert=cert.pem&key=key.pem`, `ssh://user@host`
 exit 2
 
-"#]]
+"]]
     );
 }
 
@@ -84,7 +84,7 @@ async fn the_builder_dies_in_the_middle() {
     let ran = world.finish(child).await;
     assert_data_eq!(
         ran.errors(),
-        str![[r#"
+        str![[r"
 error: the connection to the builder was lost: [..]
   target    kmf 1.0 for 6.1.0-56-amd64 (debian bookworm, amd64)
   log       .kmodforge/logs/kmf-1.0-6.1.0-56-amd64-amd64.log (2 lines)
@@ -95,7 +95,7 @@ error: the connection to the builder was lost: [..]
   help      see whether the builder still runs (kmodforge doctor), then run the same command again: finished targets are skipped
 exit 1
 
-"#]]
+"]]
     );
     assert!(world.tags().is_empty() && world.files("tmp").is_empty());
     assert!(world.record().targets.iter().all(|target| target.outcome == Outcome::Failed));
@@ -116,7 +116,7 @@ async fn one_of_many_does_not_compile() {
     assert!(ran.err.contains("\n2 targets done, 1 failed\n"), "{}", ran.err);
     assert_data_eq!(
         ran.errors(),
-        str![[r#"
+        str![[r"
 error: kmf 1.0 for 6.1.0-55-amd64 (debian bookworm, amd64) did not compile
   step      [build 3/4] RUN make -C /usr/src modules
   log       .kmodforge/logs/kmf-1.0-6.1.0-55-amd64-amd64.log (6 lines)
@@ -124,7 +124,7 @@ error: kmf 1.0 for 6.1.0-55-amd64 (debian bookworm, amd64) did not compile
             make[1]: *** [Makefile:1] Error 1
 exit 1
 
-"#]]
+"]]
     );
     assert_eq!(world.tags(), ["1.0-6.1.0-54-amd64", "1.0-6.1.0-56-amd64"], "the others are done");
     assert_eq!(ran.out.lines().count(), 2);
@@ -146,14 +146,14 @@ async fn fails_fast_when_told() {
     let ran = world.build(ALL, &["--jobs", "1", "--fail-fast"]).await.ended(1);
     assert_data_eq!(
         ran.errors(),
-        str![[r#"
+        str![[r"
 error: kmf 1.0 for 6.1.0-56-amd64 (debian bookworm, amd64) did not compile
   step      [build 3/4] RUN make
   log       .kmodforge/logs/kmf-1.0-6.1.0-56-amd64-amd64.log (4 lines)
             no
 exit 1
 
-"#]]
+"]]
     );
     let outcomes: Vec<_> = world.record().targets.iter().map(|target| (target.outcome, target.why.clone())).collect();
     assert_eq!(outcomes[0].0, Outcome::Failed);
@@ -170,7 +170,7 @@ async fn the_toolchain_or_the_headers_are_not_to_be_had() {
     world.bench.set("6.1.0-54", "artifacts", Act::Refuse("REGISTRY/library/debian:bookworm: not found"));
     assert_data_eq!(
         world.build(ALL, &["--jobs", "1"]).await.ended(1).errors(),
-        str![[r#"
+        str![[r"
 error: kmf 1.0 for 6.1.0-56-amd64 (debian bookworm, amd64) could not be built: the toolchain could not be installed
   step      [toolchain 1/1] RUN apt-get update
   log       .kmodforge/logs/kmf-1.0-6.1.0-56-amd64-amd64.log (4 lines)
@@ -185,7 +185,7 @@ error: kmf 1.0 for 6.1.0-54-amd64 (debian bookworm, amd64) could not be built
   help      check the image's name, and `mirrors` in kmodforge.yaml
 exit 1
 
-"#]]
+"]]
     );
 }
 
@@ -211,7 +211,7 @@ async fn tars_with_traps_are_refused() {
     }
     assert_data_eq!(
         told,
-        str![[r#"
+        str![[r"
 error: the builder's tar is refused: entry `/etc/passwd` has an absolute path
   target    kmf 1.0 for 6.1.0-56-amd64 (debian bookworm, amd64)
   help      nothing was published; look at what the driver's build recipe installs
@@ -245,7 +245,7 @@ error: the builder's tar is refused: entry `tools/.wh.sh` is an overlay whiteout
   help      nothing was published; look at what the driver's build recipe installs
 exit 1
 
-"#]]
+"]]
     );
     assert!(world.tags().is_empty() && world.registry.state().manifests.is_empty() && world.registry.state().blobs.is_empty());
     assert!(world.files("tmp").is_empty());
@@ -260,7 +260,7 @@ async fn results_that_are_cut_short_or_empty() {
     world.bench.set("6.1.0-54", "artifacts", Act::Send(kernel("6.1.0-54-amd64").facts().bytes()));
     assert_data_eq!(
         world.build(ALL, &["--jobs", "1"]).await.ended(1).errors(),
-        str![[r#"
+        str![[r"
 error: the builder's tar is refused: it is truncated: it ends at byte 10496
   target    kmf 1.0 for 6.1.0-56-amd64 (debian bookworm, amd64)
   help      run again: the transfer may have been cut short
@@ -272,7 +272,7 @@ error: the builder's tar has no file `evidence/reference.ko`
   help      the Dockerfile's stage `artifacts` must make this file
 exit 1
 
-"#]]
+"]]
     );
     assert!(world.tags().is_empty());
 }
@@ -295,7 +295,7 @@ async fn a_module_for_another_kernel_is_not_pushed() {
     let ran = world.build(ALL, &["--jobs", "1"]).await.ended(3);
     assert_data_eq!(
         ran.errors(),
-        str![[r#"
+        str![[r"
 error[vermagic]: `kmf_core.ko` was compiled for another kernel than 6.1.0-56-amd64
   image     REGISTRY/drivers/kmf:1.0-6.1.0-56-amd64
   file      /opt/lib/modules/6.1.0-56-amd64/extra/kmf_core.ko
@@ -314,7 +314,7 @@ error[modules-present]: the image holds no module for 6.1.0-54-amd64
   help      nothing was pushed
 exit 3
 
-"#]]
+"]]
     );
     assert!(world.tags().is_empty() && world.registry.state().blobs.is_empty());
     let record = world.record();
@@ -329,7 +329,7 @@ async fn a_kernel_that_lacks_an_option_is_remembered() {
     let ran = world.build("latest", &[]).await.ended(4);
     assert_data_eq!(
         ran.calm(),
-        str![[r#"
+        str![[r"
 builder: buildkitd 0.32.2 at unix://BUILDER
 TIME run started, 1 target
 TIME kmf@1.0/6.1.0-56-amd64 started
@@ -343,17 +343,17 @@ kmf 1.0 debian bookworm 6.1.0-56-amd64 amd64 kernel has no `CONFIG_DRM`
 0 targets done, 1 not possible
 record kmodforge-record.json
 
-"#]]
+"]]
     );
     assert!(world.bench.solved("artifacts").is_empty(), "nothing is compiled");
     let ran = world.run(&["plan", "--driver", "kmf", "--kernel", "latest", "--repo", "REPO"]).await.ended(4);
     assert_data_eq!(
         ran.out + &ran.err,
-        str![[r#"
+        str![[r"
 DRIVER   DISTRO           KERNEL          ARCH   STATE    WHY
 kmf 1.0  debian bookworm  6.1.0-56-amd64  amd64  not for  kernel has no `CONFIG_DRM`
 1 not possible
 
-"#]]
+"]]
     );
 }

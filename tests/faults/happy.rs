@@ -17,16 +17,16 @@ async fn builds_pushes_and_records() {
     let ran = world.build(ALL, &["--jobs", "1"]).await.ended(0);
     assert_data_eq!(
         ran.out.as_str(),
-        str![[r#"
+        str![[r"
 REGISTRY/drivers/kmf:1.0-6.1.0-56-amd64@sha256:DIGEST
 REGISTRY/drivers/kmf:1.0-6.1.0-55-amd64@sha256:DIGEST
 REGISTRY/drivers/kmf:1.0-6.1.0-54-amd64@sha256:DIGEST
 
-"#]]
+"]]
     );
     assert_data_eq!(
         ran.calm(),
-        str![[r#"
+        str![[r"
 builder: buildkitd 0.32.2 at unix://BUILDER
 TIME run started, 3 targets
 TIME kmf@1.0/6.1.0-56-amd64 started
@@ -72,7 +72,7 @@ kmf 1.0 debian bookworm 6.1.0-54-amd64 amd64 built SOMEs SOME B +SOME B sha256:S
 3 targets done
 record kmodforge-record.json
 
-"#]]
+"]]
     );
     assert_eq!(world.tags(), ["1.0-6.1.0-54-amd64", "1.0-6.1.0-55-amd64", "1.0-6.1.0-56-amd64"]);
     assert_eq!(world.bench.solved("facts").len(), 3, "the headers are asked before anything compiles");
@@ -101,7 +101,7 @@ async fn does_nothing_twice() {
         let ran = world.build(ALL, &[]).await.ended(0);
         assert_data_eq!(
             ran.calm(),
-            str![[r#"
+            str![[r"
 TIME run started, 3 targets
 TIME kmf@1.0/6.1.0-56-amd64 done already published SOMEs sha256:DIGEST
 TIME kmf@1.0/6.1.0-55-amd64 done already published SOMEs sha256:DIGEST
@@ -113,7 +113,7 @@ kmf 1.0 debian bookworm 6.1.0-54-amd64 amd64 already published sha256:SHORT…
 3 targets done (3 already published)
 record kmodforge-record.json
 
-"#]]
+"]]
         );
         fastest = fastest.min(ran.time);
     }
@@ -160,39 +160,39 @@ async fn tells_why_it_builds_again() {
     world.build("6.1.0-5[56]-amd64", &[]).await.ended(0);
     assert_data_eq!(
         plan(&world, &[]).await,
-        str![[r#"
+        str![[r"
 DRIVER   DISTRO           KERNEL          ARCH   STATE      WHY
 kmf 1.0  debian bookworm  6.1.0-56-amd64  amd64  published  sha256:SHORT…
 kmf 1.0  debian bookworm  6.1.0-55-amd64  amd64  published  sha256:SHORT…
 kmf 1.0  debian bookworm  6.1.0-54-amd64  amd64  build      not published
 1 to build · 2 published
 
-"#]]
+"]]
     );
     world.source("obj-m := kmf_core.o # changed\n");
     assert_data_eq!(
         plan(&world, &[]).await,
-        str![[r#"
+        str![[r"
 DRIVER   DISTRO           KERNEL          ARCH   STATE  WHY
 kmf 1.0  debian bookworm  6.1.0-56-amd64  amd64  build  driver source changed
 kmf 1.0  debian bookworm  6.1.0-55-amd64  amd64  build  driver source changed
 kmf 1.0  debian bookworm  6.1.0-54-amd64  amd64  build  not published
 3 to build
 
-"#]]
+"]]
     );
     world.source("obj-m := kmf_core.o\n");
     world.site.publish(KERNELS, "6.1.200-1");
     assert_data_eq!(
         plan(&world, &["--cache-dir", "DIR/cache2"]).await,
-        str![[r#"
+        str![[r"
 DRIVER   DISTRO           KERNEL          ARCH   STATE  WHY
 kmf 1.0  debian bookworm  6.1.0-56-amd64  amd64  build  kernel headers changed
 kmf 1.0  debian bookworm  6.1.0-55-amd64  amd64  build  kernel headers changed
 kmf 1.0  debian bookworm  6.1.0-54-amd64  amd64  build  not published
 3 to build
 
-"#]]
+"]]
     );
     world.site.publish(KERNELS, "6.1.192-2");
     let mut driver = std::fs::read_to_string(world.path("profiles/drivers/kmf.yaml")).unwrap();
@@ -200,14 +200,14 @@ kmf 1.0  debian bookworm  6.1.0-54-amd64  amd64  build  not published
     world.profile("drivers/kmf.yaml", &driver);
     assert_data_eq!(
         plan(&world, &["--cache-dir", "DIR/cache3"]).await,
-        str![[r#"
+        str![[r"
 DRIVER   DISTRO           KERNEL          ARCH   STATE  WHY
 kmf 1.0  debian bookworm  6.1.0-56-amd64  amd64  build  build recipe changed
 kmf 1.0  debian bookworm  6.1.0-55-amd64  amd64  build  build recipe changed
 kmf 1.0  debian bookworm  6.1.0-54-amd64  amd64  build  not published
 3 to build
 
-"#]]
+"]]
     );
 }
 
@@ -228,14 +228,14 @@ async fn an_image_of_somebody_else_is_replaced_and_that_is_said() {
     }
     assert_data_eq!(
         plan(&world, &[]).await,
-        str![[r#"
+        str![[r"
 DRIVER   DISTRO           KERNEL          ARCH   STATE  WHY
 kmf 1.0  debian bookworm  6.1.0-56-amd64  amd64  build  tag exists, but holds an image that was not made by kmodforge
 kmf 1.0  debian bookworm  6.1.0-55-amd64  amd64  build  not published
 kmf 1.0  debian bookworm  6.1.0-54-amd64  amd64  build  not published
 3 to build
 
-"#]]
+"]]
     );
     world.build("latest", &[]).await.ended(0);
     assert_eq!(world.tags(), ["1.0-6.1.0-56-amd64"]);

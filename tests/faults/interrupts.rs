@@ -36,10 +36,10 @@ async fn the_builder_is_idle_soon_and_nothing_is_left() {
         assert!(ran.err.contains("\nstopping; once more to stop at once\n"), "{}", ran.err);
         assert_data_eq!(
             ran.errors(),
-            str![[r#"
+            str![[r"
 exit 130
 
-"#]]
+"]]
         );
         assert!(world.files("tmp").is_empty(), "{:?}", world.files("tmp"));
         let left: Vec<_> = world.files("cache").into_iter().filter(|file| file.contains("part")).collect();

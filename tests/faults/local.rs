@@ -24,14 +24,14 @@ async fn no_room_for_what_the_builder_sends() {
     let ran = world.run_mounted(&mount, &world.build_arguments(ALL, &["--jobs", "1"])).await.ended(1);
     assert_data_eq!(
         ran.errors(),
-        str![[r#"
+        str![[r"
 error: `DIR/tmp/kmodforge-RUN/0-artifacts.tar` cannot be used: No space left on device (os error 28)
   target    kmf 1.0 for 6.1.0-56-amd64 (debian bookworm, amd64)
   log       .kmodforge/logs/kmf-1.0-6.1.0-56-amd64-amd64.log (4 lines)
   help      make room, or set KMODFORGE_CACHE and TMPDIR to folders with more
 exit 1
 
-"#]]
+"]]
     );
     assert_eq!(world.tags(), ["1.0-6.1.0-54-amd64", "1.0-6.1.0-55-amd64"], "what has room is done");
     assert_eq!(world.record().targets[0].outcome, Outcome::Failed);
@@ -47,14 +47,14 @@ async fn no_room_for_the_image() {
     let ran = world.run_mounted(&mount, &world.build_arguments("latest", &[])).await.ended(1);
     assert_data_eq!(
         ran.errors(),
-        str![[r#"
+        str![[r"
 error: the disk is full
   file      DIR/cache/layers/.layer-PART
   target    kmf 1.0 for 6.1.0-56-amd64 (debian bookworm, amd64)
   help      free some space and run again: what is published stays published
 exit 1
 
-"#]]
+"]]
     );
 }
 
@@ -65,25 +65,25 @@ async fn no_room_in_the_cache() {
     let ran = world.run_mounted(&mount, &world.build_arguments("latest", &[])).await.ended(1);
     assert_data_eq!(
         ran.errors(),
-        str![[r#"
+        str![[r"
 error: cannot write `DIR/cache/files/PART`: no space left on the disk
   for       the repository `bookworm` of http://SITE/debian
   help      make room, or put the cache elsewhere: KMODFORGE_CACHE=DIR
 exit 1
 
-"#]]
+"]]
     );
     let mount = format!("mount -t tmpfs -o ro none {}", world.path("cache").display());
     let ran = world.run_mounted(&mount, &world.build_arguments("latest", &[])).await.ended(1);
     assert_data_eq!(
         ran.errors(),
-        str![[r#"
+        str![[r"
 error: cannot write `DIR/cache/http`: read-only file system
   for       the repository `bookworm` of http://SITE/debian
   help      the cache can be put elsewhere: KMODFORGE_CACHE=DIR
 exit 1
 
-"#]]
+"]]
     );
 }
 
@@ -93,12 +93,12 @@ async fn no_folder_for_temporary_files() {
     std::fs::remove_dir(world.path("tmp")).unwrap();
     assert_data_eq!(
         world.build("latest", &[]).await.ended(1).errors(),
-        str![[r#"
+        str![[r"
 error: no temporary folder can be made in `DIR/tmp`: No such file or directory (os error 2)
   help      set TMPDIR to a folder that can be written and has room
 exit 1
 
-"#]]
+"]]
     );
 }
 
@@ -109,12 +109,12 @@ async fn a_working_folder_that_cannot_be_written() {
     let ran = world.run_mounted(&mount, &world.build_arguments("latest", &[])).await.ended(1);
     assert_data_eq!(
         ran.errors(),
-        str![[r#"
+        str![[r"
 error: the record `kmodforge-record.json` cannot be written: Read-only file system (os error 30)
   help      choose another place: --record FILE; what was pushed stays pushed
 exit 1
 
-"#]]
+"]]
     );
     assert!(ran.err.contains("run the build log .kmodforge/logs/kmf-1.0-6.1.0-56-amd64-amd64.log could not be written\n"), "{}", ran.err);
     assert_eq!(world.tags(), ["1.0-6.1.0-56-amd64"], "the image is pushed all the same");
@@ -136,7 +136,7 @@ async fn outputs_that_cannot_be_written() {
     }
     assert_data_eq!(
         told,
-        str![[r#"
+        str![[r"
 error: cannot use `file`: File exists (os error 17)
   output    oci:file
   help      choose another place, and run again
@@ -158,7 +158,7 @@ error: `--output docker` needs a Docker Engine on a socket of this machine
   help      use --output oci-archive:FILE, or --builder docker
 exit 2
 
-"#]]
+"]]
     );
 }
 
@@ -191,11 +191,11 @@ async fn standard_output_is_full() {
     let child = world.command(&world.with_profiles(&["profile", "list"])).stdout(Stdio::from(full)).spawn().unwrap();
     assert_data_eq!(
         world.finish(child).await.ended(1).errors(),
-        str![[r#"
+        str![[r"
 error: standard output could not be written: No space left on device (os error 28)
 exit 1
 
-"#]]
+"]]
     );
 }
 

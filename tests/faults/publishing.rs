@@ -19,13 +19,13 @@ async fn nobody_listens() {
     let ran = world.run(&["build", "--driver", "kmf", "--kernel", "latest", "--repo", &repository, "--push"]).await.ended(1);
     assert_data_eq!(
         ran.errors().replace(&free, "REGISTRY"),
-        str![[r#"
+        str![[r"
 error: cannot reach the registry `REGISTRY`: connection refused
   help      is it running, and is its name right?
   help      run again: what is uploaded stays, and no tag points to anything incomplete
 exit 1
 
-"#]]
+"]]
     );
     assert!(world.bench.solved("artifacts").is_empty(), "nothing is built that cannot be pushed");
 }
@@ -45,7 +45,7 @@ async fn full() {
         let answer = if status == 507 { "quota exceeded" } else { "UNKNOWN: unknown error" };
         assert_data_eq!(
             ran.errors().replace(answer, "ANSWER"),
-            str![[r#"
+            str![[r"
 error: the registry `REGISTRY` has no space left
   answer    ANSWER
   target    kmf 1.0 for 6.1.0-56-amd64 (debian bookworm, amd64)
@@ -53,7 +53,7 @@ error: the registry `REGISTRY` has no space left
   help      run again: what is uploaded stays, and no tag points to anything incomplete
 exit 1
 
-"#]]
+"]]
         );
         assert!(world.tags().is_empty());
         world.registry.state().faults.clear();
@@ -68,13 +68,13 @@ async fn wants_a_login() {
     world.registry.state().login = Login::Basic;
     assert_data_eq!(
         world.build("latest", &[]).await.ended(1).errors(),
-        str![[r#"
+        str![[r"
 error: the registry `REGISTRY` wants a login to pull from `drivers/kmf`
   answer    UNAUTHORIZED: authentication required
   help      log in first: docker login REGISTRY
 exit 1
 
-"#]]
+"]]
     );
     let docker = world.path("home/.docker");
     std::fs::create_dir(&docker).unwrap();
@@ -82,13 +82,13 @@ exit 1
     std::fs::write(docker.join("config.json"), config("Y2k6d3Jvbmc=")).unwrap();
     assert_data_eq!(
         world.build("latest", &[]).await.ended(1).errors(),
-        str![[r#"
+        str![[r"
 error: the registry `REGISTRY` refuses the credentials of `ci`
   answer    UNAUTHORIZED: authentication required
   help      log in first: docker login REGISTRY
 exit 1
 
-"#]]
+"]]
     );
     std::fs::write(docker.join("config.json"), config("Y2k6c2VjcmV0")).unwrap();
     world.build("latest", &[]).await.ended(0);
@@ -102,14 +102,14 @@ async fn may_not_push() {
     world.registry.fail(Method::POST, "/blobs/uploads/", usize::MAX, Effect::Answer(403, Vec::new(), denied));
     assert_data_eq!(
         world.build("latest", &[]).await.ended(1).errors(),
-        str![[r#"
+        str![[r"
 error: not allowed to push to `REGISTRY/drivers/kmf`
   answer    DENIED: requested access to the resource is denied
   target    kmf 1.0 for 6.1.0-56-amd64 (debian bookworm, amd64)
   help      ask for the right to push to it, or choose another repository
 exit 1
 
-"#]]
+"]]
     );
 }
 
@@ -135,13 +135,13 @@ async fn a_push_that_broke_is_told_in_full() {
     world.registry.fail(Method::PUT, "/uploads/", usize::MAX, Effect::HangUp(100));
     assert_data_eq!(
         world.build("latest", &[]).await.ended(1).errors(),
-        str![[r#"
+        str![[r"
 error: the connection to the registry `REGISTRY` broke: connection closed before message completed
   target    kmf 1.0 for 6.1.0-56-amd64 (debian bookworm, amd64)
   help      run again: what is uploaded stays, and no tag points to anything incomplete
 exit 1
 
-"#]]
+"]]
     );
 }
 
@@ -163,12 +163,12 @@ async fn something_that_is_no_registry() {
     let ran = world.run(&["build", "--driver", "kmf", "--kernel", "latest", "--repo", &repository, "--push"]).await.ended(1);
     assert_data_eq!(
         ran.errors(),
-        str![[r#"
+        str![[r"
 error: `SITE` is no registry
   found     `/v2/` answers 404
   expected  200 or 401
 exit 1
 
-"#]]
+"]]
     );
 }

@@ -22,7 +22,7 @@ async fn releases_that_would_hurt_a_shell_or_leave_a_folder() {
     }
     assert_data_eq!(
         told,
-        str![[r#"
+        str![[r"
 error: `6.1.0-$(id)` is not a kernel selector: `$` is not allowed in it
   help      expected a release (`uname -r`), a pattern such as `6.1.*-amd64`, `/regex/`, `latest` or `latest:N`
 exit 2
@@ -54,7 +54,7 @@ error: `vmlinuz` is not a kernel selector: it does not start with a version such
   help      expected a release (`uname -r`), a pattern such as `6.1.*-amd64`, `/regex/`, `latest` or `latest:N`
 exit 2
 
-"#]]
+"]]
     );
 }
 
@@ -67,7 +67,7 @@ async fn a_kernel_nobody_publishes() {
     }
     assert_data_eq!(
         told,
-        str![[r#"
+        str![[r"
 error: no kernel of debian matches `6.1.0-99-amd64`
   looked in  bookworm: 3 amd64 kernels
   nearest    6.1.0-56-amd64, 6.1.0-55-amd64, 6.1.0-54-amd64
@@ -89,7 +89,7 @@ error: no kernel of debian matches `6.1.0-99-arm64`
   help       list them: kmodforge kernels list --distro debian
 exit 1
 
-"#]]
+"]]
     );
 }
 
@@ -102,7 +102,7 @@ async fn a_release_that_nobody_or_too_many_recognise() {
     told += &world.refused(&["--kernel", "6.1.0-56-amd64"]).await;
     assert_data_eq!(
         told,
-        str![[r#"
+        str![[r"
 error: no distro profile recognises `5.14.0-427.el9.x86_64`
   looked at  debian
   help       add a profile for its distribution: --profiles DIR
@@ -112,7 +112,7 @@ error: `6.1.0-56-amd64` can be a kernel of debian and of otherix
   help      say which one it is: --distro otherix
 exit 2
 
-"#]]
+"]]
     );
     world.run(&["plan", "--driver", "kmf", "--kernel", "6.1.0-56-amd64", "--distro", "otherix", "--repo", "REPO"]).await.ended(0);
 }
@@ -137,7 +137,7 @@ async fn drivers_distros_and_versions_that_do_not_exist() {
     told += &world.run(&["plan", "--driver", "kmf", "--kernel", "latest", "--repo", "Registry Example/x"]).await.errors();
     assert_data_eq!(
         told,
-        str![[r#"
+        str![[r"
 error: unknown driver `v4l2lopback`
   known     jool, kmf, nvidia-open, r8125, v4l2loopback, wireguard, zfs
   help      did you mean `v4l2loopback`?
@@ -170,7 +170,7 @@ error: `Registry Example/x` is not an image reference: repository names are lowe
   help      a repository looks like `registry.example/drivers`; the driver's id is added to it
 exit 2
 
-"#]]
+"]]
     );
 }
 
@@ -183,7 +183,7 @@ async fn tags_that_cannot_be() {
     }
     assert_data_eq!(
         told,
-        str![[r#"
+        str![[r"
 error: the tag template cannot be rendered
   found     Field `tga` is not defined. Available fields: flavour, release, tag, version
              --> tag:1:11
@@ -220,7 +220,7 @@ error: the tag template cannot be rendered
   help      a template may name `driver.id`, `driver.version`, `distro.id`, `distro.release`, `distro.version`, `kernel.release`, `kernel.tag`, `kernel.version`, `kernel.flavour` and `arch`
 exit 2
 
-"#]]
+"]]
     );
 }
 
@@ -231,7 +231,7 @@ async fn the_compiler_of_a_kernel_is_missing() {
     let ran = world.run(&["plan", "--driver", "kmf", "--kernel", "*-amd64", "--repo", "REPO"]).await.ended(1);
     assert_data_eq!(
         ran.out + &ran.err,
-        str![[r#"
+        str![[r"
 DRIVER   DISTRO           KERNEL                ARCH   STATE   WHY
 kmf 1.0  debian bookworm  6.1.0-56-amd64        amd64  build   not published
 kmf 1.0  debian bookworm  6.12.117+deb13-amd64  amd64  failed  compiler package `gcc-14` is not in bookworm
@@ -241,19 +241,19 @@ error: kmf 1.0 for 6.12.117+deb13-amd64 (debian bookworm, amd64) cannot be built
   looked in  bookworm
   help       add a repository that has it to the distro profile (--profiles DIR), or leave this kernel out
 
-"#]]
+"]]
     );
     let ran = world.build("*-amd64", &[]).await.ended(1);
     assert_data_eq!(
         ran.errors(),
-        str![[r#"
+        str![[r"
 error: kmf 1.0 for 6.12.117+deb13-amd64 (debian bookworm, amd64) cannot be built: its kernel's compiler is missing
   expected   package `gcc-14`
   looked in  bookworm
   help       add a repository that has it to the distro profile (--profiles DIR), or leave this kernel out
 exit 1
 
-"#]]
+"]]
     );
     assert_eq!(world.tags(), ["1.0-6.1.0-56-amd64"], "the other one is built");
 }
@@ -269,7 +269,7 @@ async fn lists_of_kernels_that_cannot_be_read() {
     }
     assert_data_eq!(
         told,
-        str![[r#"
+        str![[r"
 error: the list of kernels `missing.txt` cannot be read: No such file or directory (os error 2)
   help      expected a file with one kernel release per line, as `uname -r` prints it, or `-` for standard input
 exit 2
@@ -286,7 +286,7 @@ error: standard input lists no kernel release
   help      expected one kernel release per line, as `uname -r` prints it, or a JSON array of them
 exit 2
 
-"#]]
+"]]
     );
 }
 
@@ -374,10 +374,10 @@ exit 2
     );
     assert_data_eq!(
         world.run(&["plan", "-f", "missing.yaml"]).await.errors(),
-        str![[r#"
+        str![[r"
 error: the project file `missing.yaml` cannot be read: No such file or directory (os error 2)
 exit 2
 
-"#]]
+"]]
     );
 }

@@ -89,7 +89,7 @@ async fn answer(State(site): State<Site>, uri: Uri) -> Response<Body> {
         Some(Page::Status(status)) => reply(status, Body::empty()),
         Some(Page::Bytes(bytes)) => reply(200, Body::from(bytes)),
         Some(Page::Silence) => {
-            tokio::time::sleep(Duration::from_secs(3600)).await;
+            tokio::time::sleep(Duration::from_hours(1)).await;
             reply(500, Body::empty())
         }
         Some(Page::Truncated(bytes)) => {

@@ -20,7 +20,7 @@ async fn another_source_than_the_profile_expects() {
     world.site.put("/kmf-1.0.tar", Page::Bytes(archive));
     assert_data_eq!(
         told(&world).await,
-        str![[r#"
+        str![[r"
 error: `http://SITE/kmf-1.0.tar` is not the expected file
   found     sha256:DIGEST
   expected  sha256:DIGEST
@@ -28,7 +28,7 @@ error: `http://SITE/kmf-1.0.tar` is not the expected file
   help      the file was changed at its place or on the way; nothing of it was used
 exit 1
 
-"#]]
+"]]
     );
     assert!(world.files("cache/files").is_empty(), "nothing of it is kept");
 }
@@ -39,13 +39,13 @@ async fn a_source_that_is_gone() {
     world.site.put("/kmf-1.0.tar", Page::Status(404));
     assert_data_eq!(
         told(&world).await,
-        str![[r#"
+        str![[r"
 error: `http://SITE/kmf-1.0.tar` does not exist: 404 Not Found
   target    kmf 1.0 for 6.1.0-56-amd64 (debian bookworm, amd64)
   help      check the address; a mirror may not have the file (any more)
 exit 1
 
-"#]]
+"]]
     );
 }
 
@@ -63,7 +63,7 @@ async fn all_places_are_told_with_what_is_wrong_with_them() {
     world.profile("drivers/kmf.yaml", &driver.replace(line, &format!("{line}\n{}", more.join("\n"))));
     assert_data_eq!(
         told(&world).await,
-        str![[r#"
+        str![[r"
 error: none of the 4 places of the source could be used
   tried     http://SITE/kmf-1.0.tar
               `http://SITE/kmf-1.0.tar` does not exist: 404 Not Found
@@ -83,7 +83,7 @@ error: none of the 4 places of the source could be used
   help      without a way to these places, name a mirror of one: `mirrors` → `sources` in the project file
 exit 1
 
-"#]]
+"]]
     );
     world.site.put("/cut.tar", Page::Bytes(archive));
     let child = world.command(&world.with_profiles(&world.build_arguments("latest", &[]))).env("KMODFORGE_TIMEOUT", "1").spawn().unwrap();
@@ -122,7 +122,7 @@ async fn package_repositories_that_fail() {
     }
     assert_data_eq!(
         all,
-        str![[r#"
+        str![[r"
 error: `http://SITE/debian/dists/bookworm/main/binary-amd64/Packages` does not exist: 404 Not Found
   for       the repository `bookworm` of http://SITE/debian
   help      check the address; a mirror may not have the file (any more)
@@ -158,6 +158,6 @@ error: the repository `bookworm` of http://SITE/debian does not exist
   help       releases that are no longer supported move to an archive: name it in `mirrors`, or in a profile of your own
 exit 1
 
-"#]]
+"]]
     );
 }

@@ -38,7 +38,7 @@ async fn mistakes_in_profiles() {
     }
     assert_data_eq!(
         told,
-        str![[r#"
+        str![[r"
 error: unknown key `license`
   --> DIR/profiles/drivers/kmf.yaml:5:1
    |
@@ -85,7 +85,7 @@ error: `arches` must be a list
   help      a list of one is written `[value]`
 exit 2
 
-"#]]
+"]]
     );
 }
 
@@ -96,22 +96,22 @@ async fn two_profiles_with_one_id() {
     world.profile("drivers/again.yaml", &driver);
     assert_data_eq!(
         world.run(&["profile", "list"]).await.ended(2).errors(),
-        str![[r#"
+        str![[r"
 error: DIR/profiles/drivers/again.yaml holds the profile `kmf`
   help      DIR/profiles/drivers/kmf.yaml holds it, too: give one of them another `id`
 exit 2
 
-"#]]
+"]]
     );
     std::fs::rename(world.path("profiles/drivers/again.yaml"), world.path("profiles/drivers/kmf.yml")).unwrap();
     assert_data_eq!(
         world.run(&["profile", "check"]).await.ended(2).errors(),
-        str![[r#"
+        str![[r"
 error: DIR/profiles/drivers/kmf.yml holds the profile `kmf`
   help      DIR/profiles/drivers/kmf.yaml holds it, too: give one of them another `id`
 exit 2
 
-"#]]
+"]]
     );
 }
 
@@ -125,7 +125,7 @@ async fn folders_of_profiles_that_are_none() {
     }
     assert_data_eq!(
         told,
-        str![[r#"
+        str![[r"
 error: DIR/nothing has neither `drivers` nor `distros`
   help      profiles are files `drivers/<id>.yaml` and `distros/<id>.yaml` in it
 exit 2
@@ -136,7 +136,7 @@ error: DIR/profiles/drivers/kmf.yaml has neither `drivers` nor `distros`
   help      profiles are files `drivers/<id>.yaml` and `distros/<id>.yaml` in it
 exit 2
 
-"#]]
+"]]
     );
 }
 
@@ -155,7 +155,7 @@ async fn images_that_would_go_nowhere() {
     }
     assert_data_eq!(
         told,
-        str![[r#"
+        str![[r"
 error: there is no repository to push to
   help      name one: --repo REGISTRY/PATH, or `repository:` in the project file
 exit 2
@@ -174,7 +174,7 @@ error: no driver is selected
   help      or write a `kmodforge.yaml` with a `matrix` (docs/project-file.md)
 exit 2
 
-"#]]
+"]]
     );
 }
 
@@ -197,7 +197,7 @@ async fn options_with_values_that_they_do_not_take() {
     }
     assert_data_eq!(
         told,
-        str![[r#"
+        str![[r"
 error: invalid value 'tar:x' for '--output <KIND>': expected `oci:DIR`, `oci-archive:FILE` or `docker`
 exit 2
 error: invalid value 'id=apt-auth' for '--secret <SECRET>': expected `id=ID,src=FILE` or `id=ID,env=VARIABLE`
@@ -219,7 +219,7 @@ error: invalid value 'loud' for '--progress <KIND>'
   [possible values: auto, tty, plain, json]
 exit 2
 
-"#]]
+"]]
     );
 }
 
@@ -259,13 +259,13 @@ async fn a_login_file_that_is_damaged() {
     std::fs::write(world.path("home/.docker/config.json"), "{\"auths\": ").unwrap();
     assert_data_eq!(
         world.build("latest", &[]).await.errors(),
-        str![[r#"
+        str![[r"
 error: the registry credentials cannot be read
   file      DIR/home/.docker/config.json
   found     not the JSON that Docker writes: line 1, column 10
   help      `docker login REGISTRY` writes this file; `DOCKER_CONFIG` names another folder
 exit 1
 
-"#]]
+"]]
     );
 }

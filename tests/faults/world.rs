@@ -151,10 +151,12 @@ impl World {
         self.run(&self.build_arguments(kernel, arguments)).await
     }
 
+    #[expect(clippy::unused_self, reason = "arguments are for the world whose places they name")]
     pub(crate) fn build_arguments<'a>(&self, kernel: &'a str, arguments: &[&'a str]) -> Vec<&'a str> {
         [&["build", "--driver", "kmf", "--kernel", kernel, "--repo", "REPO", "--push"], arguments].concat()
     }
 
+    #[expect(clippy::unused_self, reason = "arguments are for the world whose places they name")]
     pub(crate) fn with_profiles<'a>(&self, arguments: &[&'a str]) -> Vec<&'a str> {
         [arguments, &["--profiles", "DIR/profiles"]].concat()
     }
@@ -162,7 +164,7 @@ impl World {
     /// Waits for the end.
     pub(crate) async fn finish(&self, child: Child) -> Ran {
         let started = Instant::now();
-        let output = tokio::time::timeout(Duration::from_secs(60), child.wait_with_output()).await.expect("the program does not end").unwrap();
+        let output = tokio::time::timeout(Duration::from_mins(1), child.wait_with_output()).await.expect("the program does not end").unwrap();
         Ran { code: output.status.code(), out: self.stable(&output.stdout), err: self.stable(&output.stderr), time: started.elapsed() }
     }
 
