@@ -102,7 +102,7 @@ versions:
 build: { steps: [{ kbuild: {} }] }
 modules: [{ name: kmf_core }]
 firmware: { optional: ['*'] }
-requires: { config: [CONFIG_MODULES] }
+requires: { config: [CONFIG_CC_IS_GCC] }
 ",
 ];
 

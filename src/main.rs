@@ -4,9 +4,10 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 use kmodforge::cli::{Cli, Color, Command, Progress};
+use kmodforge::commands;
+use kmodforge::env;
 use kmodforge::error::{Exit, Failure};
 use kmodforge::ui::{ColorChoice, ProgressMode, Ui, UiOptions};
-use kmodforge::{commands, env};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::options::Choices;
 use self::record_file::RecordFile;
-use super::builder::{NoBuilder, connect_unless_cancelled};
+use super::builder::{NoBuilder, connect_unless_cancelled, interrupted};
 use super::session::{Session, temporary_folder};
 use super::{outputs, selection};
 use crate::builder::Builder;

@@ -29,8 +29,13 @@ pub async fn connect(session: &Session, choice: &BuilderChoice) -> Result<Connec
 pub async fn connect_unless_cancelled(session: &Session, choice: &BuilderChoice, cancel: &CancellationToken) -> Result<Arc<dyn Builder>, Failure> {
     tokio::select! {
         connected = connect(session, choice) => Ok(Arc::new(connected?.builder)),
-        () = cancel.cancelled() => Err(Failure::new(Exit::Interrupted, "interrupted before anything was built")),
+        () = cancel.cancelled() => Err(interrupted()),
     }
+}
+
+/// What ends a run that was stopped while it was still being prepared.
+pub fn interrupted() -> Failure {
+    Failure::new(Exit::Interrupted, "interrupted before anything was built")
 }
 
 /// Stands in where nothing is to be built, so that a run that skips everything needs no builder.

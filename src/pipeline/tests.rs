@@ -243,11 +243,11 @@ async fn a_driver_that_does_not_compile_says_why_in_its_own_words_and_disturbs_n
 async fn what_the_configuration_forbids_is_found_before_anything_compiles_and_remembered() {
     let place = Place::new();
     let builder = FakeBuilder::new(|request| match request.stage.as_str() {
-        "facts" => Ok(tar(&[("evidence/config", b"# CONFIG_MODULES is not set\n".to_vec())])),
+        "facts" => Ok(tar(&[("evidence/config", b"# CONFIG_CC_IS_GCC is not set\n".to_vec())])),
         stage => Ok(result(stage, "kmf_core.ko")),
     });
     let finished = place.run(builder.clone(), &targets(1), &CancellationToken::new()).await;
-    assert_eq!((finished[0].record.outcome, finished[0].record.why.as_str()), (Outcome::Unsupported, "kernel has no `CONFIG_MODULES`"));
+    assert_eq!((finished[0].record.outcome, finished[0].record.why.as_str()), (Outcome::Unsupported, "kernel has no `CONFIG_CC_IS_GCC`"));
     assert_eq!((builder.asked("facts"), builder.asked("artifacts")), (1, 0));
     let again = place.run(builder.clone(), &targets(1), &CancellationToken::new()).await;
     assert_eq!(again[0].record.outcome, Outcome::Unsupported);

@@ -31,7 +31,7 @@ struct Planner<'a> {
 type Identity<'a> = (&'a Id, usize, &'a str, &'a KernelRelease, Arch);
 
 /// A release's kernels that a group selects, and its compilers as they are asked for.
-struct Shelf<'a> {
+struct Stock<'a> {
     index: &'a PublishedRelease,
     distro: Arc<PlannedDistro>,
     arch: Arch,
@@ -78,11 +78,11 @@ impl<'a> Planner<'a> {
     /// Kernel by kernel, so that what is known of a kernel is looked up once for all drivers.
     fn add(&mut self, group: &'a Group) -> Result<(), PlanError> {
         let drivers: Vec<_> = group.drivers.iter().map(Choice::of).collect();
-        for shelf in &mut shelves(self.known, group)? {
-            for published in std::mem::take(&mut shelf.kernels) {
+        for stock in &mut stocks(self.known, group)? {
+            for published in std::mem::take(&mut stock.kernels) {
                 let kernel = Arc::new(published.clone());
                 for driver in &drivers {
-                    self.add_target(group, driver, shelf, published, &kernel)?;
+                    self.add_target(group, driver, stock, published, &kernel)?;
                 }
             }
         }
@@ -93,33 +93,33 @@ impl<'a> Planner<'a> {
         &mut self,
         group: &Group,
         driver: &Choice<'a>,
-        shelf: &mut Shelf<'a>,
+        stock: &mut Stock<'a>,
         published: &'a PublishedKernel,
         kernel: &Arc<PublishedKernel>,
     ) -> Result<(), PlanError> {
-        let (index, supported) = driver.version_for(kernel.release.version(), shelf.arch);
+        let (index, supported) = driver.version_for(kernel.release.version(), stock.arch);
         let id = &driver.profile.id;
         let (driver, rules) = &driver.versions[index];
-        let (version, distro) = (driver.version().version.as_str(), shelf.distro.profile.id.as_str());
-        let excluded = group.excludes.iter().any(|exclude| exclude.fits(id.as_str(), version, distro, &kernel.release, shelf.arch));
-        if excluded || !self.seen.insert((id, index, &shelf.index.release, &published.release, shelf.arch)) {
+        let (version, distro) = (driver.version().version.as_str(), stock.distro.profile.id.as_str());
+        let excluded = group.excludes.iter().any(|exclude| exclude.fits(id.as_str(), version, distro, &kernel.release, stock.arch));
+        if excluded || !self.seen.insert((id, index, &stock.index.release, &published.release, stock.arch)) {
             return Ok(());
         }
-        let toolchain = match supported.map_err(Reason::from).and_then(|()| self.toolchain_for(rules, shelf, kernel)) {
+        let toolchain = match supported.map_err(Reason::from).and_then(|()| self.toolchain_for(rules, stock, kernel)) {
             Ok(toolchain) => toolchain,
             Err(reason) => {
-                self.plan.skipped.push(Skipped { target: label(driver, &shelf.distro, kernel, shelf.arch), reason });
+                self.plan.skipped.push(Skipped { target: label(driver, &stock.distro, kernel, stock.arch), reason });
                 return Ok(());
             }
         };
         self.plan.targets.push(Target {
-            image: self.naming.image(driver, &shelf.distro, kernel, shelf.arch)?,
+            image: self.naming.image(driver, &stock.distro, kernel, stock.arch)?,
             driver: driver.clone(),
-            distro: shelf.distro.clone(),
+            distro: stock.distro.clone(),
             kernel: kernel.clone(),
-            arch: shelf.arch,
+            arch: stock.arch,
             toolchain,
-            runtime: shelf.runtime.clone(),
+            runtime: stock.runtime.clone(),
             inputs: None,
             state: State::Build("not published".into()),
         });
@@ -127,28 +127,28 @@ impl<'a> Planner<'a> {
     }
 
     /// The kernel's compiler, unless the kernel's configuration already rules the driver out.
-    fn toolchain_for(&self, rules: &[ConfigRule], shelf: &mut Shelf<'_>, kernel: &PublishedKernel) -> Result<Arc<PlannedToolchain>, Reason> {
+    fn toolchain_for(&self, rules: &[ConfigRule], stock: &mut Stock<'_>, kernel: &PublishedKernel) -> Result<Arc<PlannedToolchain>, Reason> {
         if !rules.is_empty()
             && let Some(text) = (self.known.unsupported)(kernel, rules)
         {
             return Err(Reason::Config(text));
         }
-        let default = shelf.distro.release.default_compiler.as_deref().unwrap_or("gcc");
+        let default = stock.distro.release.default_compiler.as_deref().unwrap_or("gcc");
         let compiler = kernel.compilers.first().map_or(default, String::as_str);
-        if let Some(known) = shelf.toolchains.get(compiler) {
+        if let Some(known) = stock.toolchains.get(compiler) {
             return known.clone();
         }
-        let toolchain = find_toolchain(&shelf.distro, shelf.index, shelf.arch, self.known.build_arch, compiler);
-        shelf.toolchains.insert(compiler.to_owned(), toolchain.clone());
+        let toolchain = find_toolchain(&stock.distro, stock.index, stock.arch, self.known.build_arch, compiler);
+        stock.toolchains.insert(compiler.to_owned(), toolchain.clone());
         toolchain
     }
 }
 
 /// The kernels of each release that some selector of the group matches; a kernel that several releases publish is taken from the first.
-fn shelves<'a>(known: &Known<'a>, group: &Group) -> Result<Vec<Shelf<'a>>, PlanError> {
+fn stocks<'a>(known: &Known<'a>, group: &Group) -> Result<Vec<Stock<'a>>, PlanError> {
     let mut matched = vec![false; group.kernels.len()];
     let mut taken = HashSet::new();
-    let mut shelves = Vec::new();
+    let mut stocks = Vec::new();
     for (profile, pinned) in &group.distros {
         for release in profile.releases.iter().filter(|release| pinned.as_ref().is_none_or(|id| *id == release.id)) {
             let distro = Arc::new(PlannedDistro { profile: profile.clone(), release: release.clone() });
@@ -157,13 +157,13 @@ fn shelves<'a>(known: &Known<'a>, group: &Group) -> Result<Vec<Shelf<'a>>, PlanE
                 let Some(arch) = group.arches.iter().copied().find(|arch| arch.oci() == index.arch) else { continue };
                 let mut kernels = select(&index.kernels, &group.kernels, &mut matched);
                 kernels.retain(|kernel| taken.insert((profile.id.as_str(), &kernel.release, arch)));
-                shelves.push(Shelf { index, distro: distro.clone(), arch, runtime: index.runtime.clone().into(), kernels, toolchains: BTreeMap::new() });
+                stocks.push(Stock { index, distro: distro.clone(), arch, runtime: index.runtime.clone().into(), kernels, toolchains: BTreeMap::new() });
             }
         }
     }
     match matched.iter().position(|matched| !matched) {
-        Some(position) => Err(no_kernel(&group.kernels[position], group, &shelves)),
-        None => Ok(shelves),
+        Some(position) => Err(no_kernel(&group.kernels[position], group, &stocks)),
+        None => Ok(stocks),
     }
 }
 
@@ -204,10 +204,10 @@ fn find_toolchain(distro: &PlannedDistro, index: &PublishedRelease, arch: Arch, 
     Ok(Arc::new(PlannedToolchain { build_arch, compiler: compiler.to_owned(), cross, packages }))
 }
 
-fn no_kernel(selector: &KernelSelector, group: &Group, asked: &[Shelf<'_>]) -> PlanError {
-    let kernels = asked.iter().map(|shelf| shelf.index.kernels.len()).sum::<usize>();
-    let places: BTreeSet<_> = asked.iter().flat_map(|shelf| shelf.index.looked_in.iter().map(String::as_str)).collect();
-    let releases = asked.iter().flat_map(|shelf| shelf.index.kernels.iter().map(|kernel| &kernel.release));
+fn no_kernel(selector: &KernelSelector, group: &Group, asked: &[Stock<'_>]) -> PlanError {
+    let kernels = asked.iter().map(|stock| stock.index.kernels.len()).sum::<usize>();
+    let places: BTreeSet<_> = asked.iter().flat_map(|stock| stock.index.looked_in.iter().map(String::as_str)).collect();
+    let releases = asked.iter().flat_map(|stock| stock.index.kernels.iter().map(|kernel| &kernel.release));
     let profiles = || group.distros.iter().map(|(profile, _)| profile);
     let fallbacks = profiles().flat_map(|profile| &profile.releases).flat_map(|release| &release.fallbacks);
     PlanError::NoKernel {

@@ -81,14 +81,14 @@ fn what_a_hostile_profile_says_stays_a_word() {
     driver.summary = EVIL.into();
     driver.modules[0].name = EVIL.into();
     driver.build.packages = [("apt".to_owned(), vec![EVIL.to_owned()])].into();
-    driver.build.steps = serde_saphyr::from_str(&format!("[{{run: {{command: [echo, {}]}}}}]", serde_json::to_string(EVIL).unwrap())).unwrap();
+    driver.build.steps = serde_saphyr::from_str(&format!("[{{run: {{command: [say, {}]}}}}]", serde_json::to_string(EVIL).unwrap())).unwrap();
     target.driver = crate::plan::PlannedDriver { profile: driver.into(), index: 0 }.into();
     let mut kernel = target.kernel.as_ref().clone();
     kernel.headers[0].url = format!("http://x/{EVIL}");
     target.kernel = kernel.into();
     let text = dockerfile(&target, &Mirrors::default()).unwrap();
-    assert_eq!(words_after(&text, "echo"), [EVIL]);
-    assert_eq!(words_after(&text, "take")[1], format!("{EVIL}.ko"));
+    assert_eq!(words_after(&text, "say"), [EVIL]);
+    assert_eq!(words_after(&text, "take ''")[0], format!("{EVIL}.ko"));
     let label = text.lines().find(|line| line.contains("image.description=")).unwrap();
     assert_eq!(label.trim(), r#"org.opencontainers.image.description="'; touch /tmp/owned; \$(id) `id` \"\\ && x" \"#);
     // Whatever stands in the text, it stands in quotes: bash finds every RUN whole.

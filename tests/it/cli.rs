@@ -106,7 +106,7 @@ fn interrupted(verb: &[&str], signal: &str) -> (Option<i32>, String) {
     (output.status.code(), String::from_utf8(output.stderr).unwrap())
 }
 
-/// Whether a process catches SIGINT (2) and SIGTERM (15): `SigCgt` of proc_pid_status(5).
+/// Whether a process catches SIGINT (2) and SIGTERM (15): `SigCgt` of `proc_pid_status(5)`.
 fn listens(process: u32) -> bool {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
     let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:\t")).unwrap();

@@ -58,7 +58,7 @@ impl<'a> RecordFile<'a> {
         record.seconds = env::now().saturating_sub(self.started).as_secs_f64();
         let written = write(self.path, &record).map_err(|error| {
             Failure::new(Exit::Failed, format!("the record `{}` cannot be written: {}", self.path.display(), io_words(&error)))
-                .help("choose another place: --record FILE")
+                .help("choose another place: --record FILE; what was pushed stays pushed")
         });
         (record, written)
     }

@@ -1,0 +1,198 @@
+# nvidia-open 535.261.03 for 6.1.0-47-amd64 (debian bookworm, amd64)
+#
+# Rendered by kmodforge. Needs nothing but `docker build --target loader .`: the driver's source lies beside this file.
+# base ─┬─ toolchain ─┬─ kernel ─┐
+#       ├─ headers ───┴─ build ──┼─ loader
+#       └─ tools ────────────────┘
+
+FROM docker.io/library/debian:bookworm AS base
+SHELL ["/bin/bash", "-euo", "pipefail", "-c"]
+
+# Compiler and build tools: the same for all kernels that were compiled by gcc-12.
+FROM base AS toolchain
+RUN --mount=type=cache,id=kmodforge-apt-debian-bookworm-amd64,target=/var/cache/apt,sharing=locked \
+    --mount=type=cache,id=kmodforge-lists-debian-bookworm-amd64,target=/var/lib/apt/lists,sharing=locked \
+    --mount=type=secret,id=apt-auth,target=/etc/apt/auth.conf.d/kmodforge.conf \
+    rm -f /etc/apt/apt.conf.d/docker-clean /etc/apt/sources.list.d/*; \
+    printf '%s\n' \
+      'deb http://security.debian.org/debian-security bookworm-security main' \
+      'deb http://ftp.debian.org/debian bookworm-updates main' \
+      'deb http://ftp.debian.org/debian bookworm main' \
+      'deb http://ftp.debian.org/debian bookworm-backports main' > /etc/apt/sources.list; \
+    apt-get -q -o APT::Sandbox::User=root -o Acquire::Languages=none update; \
+    DEBIAN_FRONTEND=noninteractive apt-get -q -y -o APT::Sandbox::User=root -o Dpkg::Options::=--force-unsafe-io \
+      -o Dpkg::Options::=--path-exclude='/usr/share/doc/*' -o Dpkg::Options::=--path-exclude='/usr/share/man/*' \
+      install --no-install-recommends gcc-12 make kmod libelf1; \
+    rm -rf /usr/lib/modules; ln -s /usr/src/.modules /usr/lib/modules
+
+# Programs of the image: packages unpacked, files picked, nothing run. The same for every kernel of the release.
+FROM base AS tools
+RUN --mount=type=cache,id=kmodforge-packages,target=/var/cache/kmodforge \
+    --mount=type=secret,id=apt-auth,target=/etc/apt/auth.conf.d/kmodforge.conf \
+    mkdir -p /unpacked/usr/{bin,sbin,lib,lib64} /tools; \
+    for link in bin sbin lib lib64; do ln -s usr/$link /unpacked/$link; done; \
+    for package in \
+      '43908ec50e3d1107c06035715db493e61e1f903ace33144190d01ffc48e00971 'http://ftp.debian.org/debian/pool/main/l/linux/kmod.deb; do \
+      file=/var/cache/kmodforge/${package%% *}; \
+      if [ ! -e "$file" ]; then \
+        new=$(mktemp -d -p /var/cache/kmodforge); \
+        /usr/lib/apt/apt-helper -q -o APT::Sandbox::User=root download-file "${package#* }" "$new/deb" "SHA256:${package%% *}"; \
+        mv "$new/deb" "$file"; rmdir "$new"; \
+      fi; \
+      dpkg-deb --fsys-tarfile "$file" | tar -x --keep-directory-symlink --no-same-owner -C /unpacked; \
+    done; \
+    cd /unpacked; \
+    for pattern in usr/bin/kmod usr/bin/dash usr/bin/busybox 'usr/lib/*-linux-gnu/libkmod.so.2*' 'usr/lib/*-linux-gnu/libzstd.so.1*' 'usr/lib/*-linux-gnu/liblzma.so.5*' 'usr/lib/*-linux-gnu/libcrypto.so.3' 'usr/lib/*-linux-gnu/libz.so.1*' 'usr/lib/*-linux-gnu/libc.so.6' 'usr/lib/*-linux-gnu/ld-linux-*.so.*' 'usr/lib*/ld-linux-*.so.*'; do \
+      found=; for file in $pattern; do [ -e "$file" ] || continue; found=1; cp -a --parents "$file" /tools; done; \
+      [ -n "$found" ] || { echo "no package of the image's programs has $pattern" >&2; exit 1; }; \
+    done; \
+    cd /tools; mkdir -p tmp usr/bin usr/sbin; chmod 1777 tmp; \
+    while read -r to link; do ln -sfn "$to" "$link"; done < <(printf '%s %s\n' \
+      usr/bin bin \
+      usr/lib lib \
+      usr/lib64 lib64 \
+      usr/sbin sbin \
+      busybox 'usr/bin/[' \
+      busybox usr/bin/awk \
+      busybox usr/bin/basename \
+      busybox usr/bin/cat \
+      busybox usr/bin/chmod \
+      busybox usr/bin/chown \
+      busybox usr/bin/cp \
+      busybox usr/bin/cut \
+      busybox usr/bin/date \
+      busybox usr/bin/dirname \
+      busybox usr/bin/dmesg \
+      busybox usr/bin/echo \
+      busybox usr/bin/env \
+      busybox usr/bin/expr \
+      busybox usr/bin/false \
+      busybox usr/bin/find \
+      busybox usr/bin/grep \
+      busybox usr/bin/head \
+      busybox usr/bin/id \
+      busybox usr/bin/ln \
+      busybox usr/bin/ls \
+      kmod usr/bin/lsmod \
+      busybox usr/bin/mkdir \
+      busybox usr/bin/mv \
+      busybox usr/bin/printf \
+      busybox usr/bin/readlink \
+      busybox usr/bin/realpath \
+      busybox usr/bin/rm \
+      busybox usr/bin/rmdir \
+      busybox usr/bin/sed \
+      busybox usr/bin/seq \
+      dash usr/bin/sh \
+      busybox usr/bin/sleep \
+      busybox usr/bin/sort \
+      busybox usr/bin/stat \
+      busybox usr/bin/sync \
+      busybox usr/bin/tail \
+      busybox usr/bin/tar \
+      busybox usr/bin/tee \
+      busybox usr/bin/test \
+      busybox usr/bin/touch \
+      busybox usr/bin/tr \
+      busybox usr/bin/true \
+      busybox usr/bin/uname \
+      busybox usr/bin/wc \
+      busybox usr/bin/xargs \
+      ../bin/kmod usr/sbin/depmod \
+      ../bin/kmod usr/sbin/insmod \
+      ../bin/kmod usr/sbin/lsmod \
+      ../bin/kmod usr/sbin/modinfo \
+      ../bin/kmod usr/sbin/modprobe \
+      ../bin/kmod usr/sbin/rmmod)
+
+# Headers of 6.1.0-47-amd64, unpacked without running any of their scripts.
+FROM base AS headers
+RUN --mount=type=cache,id=kmodforge-packages,target=/var/cache/kmodforge \
+    --mount=type=secret,id=apt-auth,target=/etc/apt/auth.conf.d/kmodforge.conf \
+    mkdir -p /headers/usr/{src,lib/modules} /facts; ln -s usr/lib /headers/lib; \
+    for package in \
+      '10c3a4b71460096528de0b8c6f90d90fbd0e0805f8a8cc18cf623f120e7ca305 'http://ftp.debian.org/debian/pool/main/l/linux/linux-headers-6.1.0-47-amd64.deb \
+      '91fc4a99a0af5c51046d341ca7d4bc5decaecf69f6e62d818bd86547b037d02d 'http://ftp.debian.org/debian/pool/main/l/linux/linux-kbuild-6.1.deb; do \
+      file=/var/cache/kmodforge/${package%% *}; \
+      if [ ! -e "$file" ]; then \
+        new=$(mktemp -d -p /var/cache/kmodforge); \
+        /usr/lib/apt/apt-helper -q -o APT::Sandbox::User=root download-file "${package#* }" "$new/deb" "SHA256:${package%% *}"; \
+        mv "$new/deb" "$file"; rmdir "$new"; \
+      fi; \
+      dpkg-deb --fsys-tarfile "$file" | tar -x --keep-directory-symlink --no-same-owner --exclude='./usr/share/*' -C /headers; \
+    done; \
+    cd /headers/usr; mv lib/modules src/.modules; mv lib src/.lib; \
+    find src -maxdepth 2 -type l -lname '*../lib/*' -printf '%p %l\n' | while read -r link to; do ln -sfn "/usr/src/.lib/${to##*../lib/}" "$link"; done; \
+    cd /headers/usr/src/linux-headers-6.1.0-47-amd64; \
+    grep -qF '"6.1.0-47-amd64"' include/generated/utsrelease.h || { \
+      echo "the headers are not of 6.1.0-47-amd64: $(grep UTS_RELEASE include/generated/utsrelease.h)" >&2; exit 1; }; \
+    cp .config /facts/config; cp Module.symvers /facts/Module.symvers
+
+# An empty module, compiled like the driver: what a module for this kernel must look like.
+FROM toolchain AS kernel
+RUN --mount=type=bind,from=headers,source=/headers/usr/src,target=/usr/src \
+    mkdir -p /facts /reference; cd /reference; \
+    echo 'obj-m := kmodforge_reference.o' > Kbuild; \
+    printf '%s\n' '#include <linux/module.h>' 'MODULE_DESCRIPTION("reference");' 'MODULE_LICENSE("GPL");' > kmodforge_reference.c; \
+    make -C /usr/src/linux-headers-6.1.0-47-amd64 M=/reference CONFIG_DEBUG_INFO_BTF_MODULES='' modules; \
+    strip --strip-debug kmodforge_reference.ko; \
+    mv kmodforge_reference.ko /facts/reference.ko; \
+    gcc-12 --version | head -n 1 > /facts/compiler; \
+    dpkg-query -W > /facts/packages
+
+FROM toolchain AS build
+ADD source.tar /kmodforge/source/
+WORKDIR /kmodforge/source
+RUN --mount=type=bind,from=headers,source=/headers/usr/src,target=/usr/src \
+    make -j"$(nproc)" -C /kmodforge/source CONFIG_DEBUG_INFO_BTF_MODULES='' SYSOUT=/usr/src/linux-headers-6.1.0-47-amd64 SYSSRC=/lib/modules/6.1.0-47-amd64/source modules
+RUN mkdir -p /modules/opt/lib/modules/6.1.0-47-amd64 /evidence; \
+    find . -name '*.ko' -type f -printf '%P\n' | sort > /evidence/built-modules; \
+    take() { \
+      file=$1; [ -n "$file" ] || file=$(find . -name "$2" -type f -printf '%P\n' | sort | head -n 1); \
+      [ -f "$file" ] || { echo "the build left no ${1:-$2}"; return 0; }; \
+      install -D -m 644 "$file" "/modules/opt/lib/modules/6.1.0-47-amd64/$3/${file##*/}"; \
+      strip --strip-debug "/modules/opt/lib/modules/6.1.0-47-amd64/$3/${file##*/}"; \
+    }; \
+    take nvidia.ko nvidia.ko extra; \
+    take nvidia-uvm.ko 'nvidia[-_]uvm.ko' extra; \
+    take nvidia-modeset.ko 'nvidia[-_]modeset.ko' extra; \
+    take nvidia-drm.ko 'nvidia[-_]drm.ko' extra; \
+    depmod -b /modules/opt 6.1.0-47-amd64 2>&1 | grep -v 'could not open modules' >&2 || [ "${PIPESTATUS[0]}" = 0 ]
+
+# What kmodforge receives and checks before it makes an image of it.
+FROM scratch AS facts
+COPY --from=headers /facts/ /evidence/
+
+FROM scratch AS warm
+COPY --from=toolchain /etc/debian_version /
+
+FROM scratch AS evidence
+COPY --from=headers /facts/ /evidence/
+COPY --from=kernel /facts/ /evidence/
+
+FROM scratch AS artifacts
+COPY --from=tools /tools/ /tools/
+COPY --from=build /modules/ /modules/
+COPY --from=build /evidence/ /evidence/
+COPY --from=headers /facts/ /evidence/
+COPY --from=kernel /facts/ /evidence/
+
+# The same image by `docker build` alone.
+FROM scratch AS loader
+COPY --from=tools /tools/ /
+ADD firmware.tar /
+COPY --from=build /modules/ /
+ENV PATH="/usr/sbin:/usr/bin:/sbin:/bin"
+LABEL \
+      io.kmodforge.arch="amd64" \
+      io.kmodforge.distro="debian:bookworm" \
+      io.kmodforge.driver="nvidia-open" \
+      io.kmodforge.kernel="6.1.0-47-amd64" \
+      io.kmodforge.modules="nvidia nvidia-uvm nvidia-modeset nvidia-drm" \
+      io.kmodforge.version="535.261.03" \
+      org.opencontainers.image.description="NVIDIA's driver for GPUs from Turing on" \
+      org.opencontainers.image.licenses="MIT OR GPL-2.0-only" \
+      org.opencontainers.image.title="nvidia-open 535.261.03 for 6.1.0-47-amd64" \
+      org.opencontainers.image.url="https://github.com/NVIDIA/open-gpu-kernel-modules" \
+      org.opencontainers.image.version="535.261.03"
+CMD ["sleep", "infinity"]
