@@ -1,6 +1,7 @@
 //! Tar as the image layers have it: POSIX ustar with every header field set, PAX records only where ustar's fields are too small.
 //!
 //! Nothing depends on the machine: owner 0:0 without names, one time for everything, modes 0755 and 0644.
+//! Only `tmp` is everybody's, as everywhere.
 
 use std::io::{self, Read, Write};
 
@@ -25,7 +26,8 @@ impl<W: Write> TarWriter<W> {
 
     /// A directory; `path` without a slash at its end.
     pub fn directory(&mut self, path: &str) -> io::Result<()> {
-        self.header(EntryType::Directory, &format!("{path}/"), None, 0o755, 0)
+        let mode = if path == "tmp" { 0o1777 } else { 0o755 };
+        self.header(EntryType::Directory, &format!("{path}/"), None, mode, 0)
     }
 
     /// A file with `size` bytes of `content`; fewer are an error.
@@ -137,6 +139,17 @@ mod tests {
         for (offset, field) in expected {
             assert_eq!(&bytes[*offset..offset + field.len()], *field, "at {offset}");
         }
+    }
+
+    #[test]
+    fn everybody_may_write_to_tmp_only() {
+        let mut tar = TarWriter::new(Vec::new(), 0);
+        for path in ["tmp", "tmp/tmp", "usr"] {
+            tar.directory(path).unwrap();
+        }
+        let bytes = tar.finish().unwrap();
+        let modes: Vec<_> = ::tar::Archive::new(bytes.as_slice()).entries().unwrap().map(|entry| entry.unwrap().header().mode().unwrap()).collect();
+        assert_eq!(modes, [0o1777, 0o755, 0o755]);
     }
 
     #[test]

@@ -58,9 +58,9 @@ impl Node {
         self.root.path().join(path.trim_start_matches('/'))
     }
 
-    fn modprobe(&self, base: &str, module: &str) -> String {
+    fn modprobe(&self, base: &[&str], module: &str) -> String {
         let mut command = Command::new("chroot");
-        command.arg(self.root.path()).args(["/usr/sbin/modprobe", "-d", base, "-S", &self.release, "--show-depends", module]);
+        command.arg(self.root.path()).arg("/usr/sbin/modprobe").args(base).args(["-S", &self.release, "--show-depends", module]);
         run(&mut command)
     }
 
@@ -68,7 +68,7 @@ impl Node {
     #[track_caller]
     pub(crate) fn resolves(&self, module: &str) {
         let file = format!("{}.ko", module.replace('-', "_"));
-        let shown = self.modprobe("/opt", module);
+        let shown = self.modprobe(&["-d", "/opt"], module);
         let insmod: Vec<_> = shown.lines().filter_map(|line| line.strip_prefix("insmod ")).map(str::trim).collect();
         let last = insmod.last().unwrap_or_else(|| panic!("{module}: {shown}"));
         assert!(last.starts_with(&format!("/opt/lib/modules/{}/", self.release)) && last.replace('-', "_").ends_with(&file), "{shown}");
@@ -76,7 +76,7 @@ impl Node {
             assert!(self.path(path).is_file(), "{path}");
             for dependency in depends(&self.path(path)) {
                 if !shown.contains(&format!("/{dependency}.ko")) && !shown.contains(&format!("/{}.ko", dependency.replace('_', "-"))) {
-                    let found = self.modprobe("/", &dependency);
+                    let found = self.modprobe(&[], &dependency);
                     assert!(found.contains("insmod /lib/modules/") || found.starts_with("builtin "), "{module} needs {dependency}: {found}");
                 }
             }
