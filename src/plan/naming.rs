@@ -177,11 +177,11 @@ mod tests {
     fn names_that_no_registry_takes_are_refused() {
         assert_eq!(
             failure(None, Some("{{ kernel.release }}/{{ arch }}")),
-            "error: `6.1.0-56-amd64/amd64` is not a tag: `/` is not allowed in it\n  made by   the tag template"
+            "error: `6.1.0-56-amd64/amd64` is not a tag: `/` is not allowed in it\n  made by   the tag template\n  help      `{{ kernel.tag }}` is the kernel release made safe for tags"
         );
         assert_eq!(
             failure(None, Some(&"x".repeat(129))),
-            format!("error: `{}` is not a tag: it has 129 characters, registries take 128\n  made by   the tag template", "x".repeat(129))
+            format!("error: `{}` is not a tag: it has 129 characters, registries take 128\n  made by   the tag template\n  help      `{{{{ kernel.tag }}}}` is the kernel release made safe for tags", "x".repeat(129))
         );
         assert_eq!(
             failure(Some("GHCR.io/Me/{{ driver.id }}"), None),
