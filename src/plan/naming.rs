@@ -185,12 +185,12 @@ mod tests {
         );
         assert_eq!(
             failure(Some("GHCR.io/Me/{{ driver.id }}"), None),
-            "error: `GHCR.io/Me/v4l2loopback` is not an image reference: repository names are lower case\n  made by   the image template"
+            "error: `GHCR.io/Me/v4l2loopback` is not an image reference: repository names are lower case\n  made by   the image template\n  help      an image looks like `registry.example/drivers/name`; its tag is made by another template"
         );
         let repository = Naming::new("registry.example/$(id)", None, None).err().map(Failure::from).unwrap();
         assert_eq!(
             repository.to_string(),
-            "error: `registry.example/$(id)` is not an image reference: expected `registry/name[:tag][@sha256:…]` in lower case\n  made by   the repository"
+            "error: `registry.example/$(id)` is not an image reference: expected `registry/name[:tag][@sha256:…]` in lower case\n  help      a repository looks like `registry.example/drivers`; the driver's id is added to it"
         );
     }
 }
