@@ -87,7 +87,7 @@ async fn the_builder_dies_in_the_middle() {
         str![[r"
 error: the connection to the builder was lost: [..]
   target    kmf 1.0 for 6.1.0-56-amd64 (debian bookworm, amd64)
-  log       .kmodforge/logs/kmf-1.0-6.1.0-56-amd64-amd64.log (2 lines)
+  log       .kmodforge/logs/kmf-1.0-6.1.0-56-amd64-amd64.log ([..] lines)
   help      see whether the builder still runs (kmodforge doctor), then run the same command again: finished targets are skipped
 error: the connection to the builder was lost: [..]
   target    kmf 1.0 for 6.1.0-55-amd64 (debian bookworm, amd64)
