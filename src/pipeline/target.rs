@@ -40,7 +40,6 @@ pub(super) async fn build(
     let _ = events.send(Event::TargetStarted(index));
     let mut story = Story::new(workshop, target, index, events, cancel);
     let result = story.tell().await;
-    story.log.flush();
     let mut record = story.record;
     record.log = story.log.path().map(|path| path.display().to_string());
     record.seconds = seconds(crate::env::now().saturating_sub(story.started));
@@ -177,7 +176,6 @@ impl<'a> Story<'a> {
             }
         };
         let (result, ()) = tokio::join!(solving, listening);
-        self.log.flush();
         match result {
             Ok(()) => Ok(output),
             Err(SolveError::Cancelled) => Err(TargetError::Cancelled),
