@@ -15,20 +15,20 @@ fn signer(name: &str) -> Signer {
 #[test]
 fn a_signed_module_is_the_module_and_a_signature() {
     let signer = signer("rsa");
-    let signed = sign_module("x.ko", PLAIN, &signer, Some(Hash::Sha512)).unwrap();
-    assert!(signed.starts_with(PLAIN));
-    assert_eq!(Module::parse("x.ko", &signed).unwrap().signature.unwrap().digest, Some("sha512"));
-    assert_eq!(signed_by(signer.certificate(), "x.ko", &signed), Ok(Ok(())));
-    assert_eq!(sign_module("x.ko", PLAIN, &signer, Some(Hash::Sha512)).unwrap(), signed, "RSA signatures are reproducible");
+    let module = sign_module("x.ko", PLAIN, &signer, Some(Hash::Sha512)).unwrap();
+    assert!(module.starts_with(PLAIN));
+    assert_eq!(Module::parse("x.ko", &module).unwrap().signature.unwrap().digest, Some("sha512"));
+    assert_eq!(signed_by(signer.certificate(), "x.ko", &module), Ok(Ok(())));
+    assert_eq!(sign_module("x.ko", PLAIN, &signer, Some(Hash::Sha512)).unwrap(), module, "RSA signatures are reproducible");
 }
 
 #[test]
 fn a_signature_takes_the_place_of_another() {
     let signer = signer("p256");
     assert!(matches!(signed_by(signer.certificate(), "x.ko", SIGNED), Ok(Err(Distrust::OtherSigner(_)))));
-    let signed = sign_module("x.ko", SIGNED, &signer, None).unwrap();
-    assert_eq!(signature::strip(&signed), PLAIN);
-    assert_eq!(signed_by(signer.certificate(), "x.ko", &signed), Ok(Ok(())));
+    let module = sign_module("x.ko", SIGNED, &signer, None).unwrap();
+    assert_eq!(signature::strip(&module), PLAIN);
+    assert_eq!(signed_by(signer.certificate(), "x.ko", &module), Ok(Ok(())));
 }
 
 #[test]
@@ -44,11 +44,11 @@ fn without_a_hash_it_is_that_of_the_old_signature() {
 fn a_compressed_module_is_signed_below_its_compression() {
     let signer = signer("rsa");
     for compression in [Compression::Gzip, Compression::Xz, Compression::Zstd] {
-        let signed = sign_module("x.ko", &compression.compress(PLAIN).unwrap(), &signer, None).unwrap();
-        let (found, plain) = kmod::decompress("x.ko", &signed).unwrap();
+        let module = sign_module("x.ko", &compression.compress(PLAIN).unwrap(), &signer, None).unwrap();
+        let (found, plain) = kmod::decompress("x.ko", &module).unwrap();
         assert_eq!(found, Some(compression));
         assert_eq!(plain, sign_module("x.ko", PLAIN, &signer, None).unwrap());
-        assert_eq!(signed_by(signer.certificate(), "x.ko", &signed), Ok(Ok(())));
+        assert_eq!(signed_by(signer.certificate(), "x.ko", &module), Ok(Ok(())));
     }
 }
 
@@ -73,9 +73,9 @@ fn what_is_no_module_is_not_signed() {
 #[test]
 fn a_change_after_signing_is_noticed() {
     let signer = signer("rsa");
-    let mut signed = sign_module("x.ko", PLAIN, &signer, None).unwrap();
-    signed[100] ^= 1;
-    assert_eq!(signed_by(signer.certificate(), "x.ko", &signed), Ok(Err(Distrust::Mismatch)));
+    let mut module = sign_module("x.ko", PLAIN, &signer, None).unwrap();
+    module[100] ^= 1;
+    assert_eq!(signed_by(signer.certificate(), "x.ko", &module), Ok(Err(Distrust::Mismatch)));
     assert_eq!(signed_by(signer.certificate(), "x.ko", PLAIN), Ok(Err(Distrust::Unsigned)));
 }
 

@@ -16,7 +16,7 @@ fn replaced(dir: &Path, bytes: &[u8]) -> (StoredImage, Rewritten) {
         layout.copy(descriptor, file).unwrap();
     }
     let replace = |files: &[OldFile]| Ok::<_, Infallible>(files.iter().map(|_| bytes.to_vec()).collect());
-    let replacement = Replacement { is_wanted: &|path: &str| path.ends_with(".ko"), replace: &replace };
+    let replacement = Replacement { is_wanted: &crate::kmod::is_module_file, replace: &replace };
     let rewritten = rewrite(&stored, Arch::Amd64, &layers, dir, &[("io.kmodforge.signer".into(), "CN=x".into())], &replacement).unwrap();
     (stored, rewritten)
 }
@@ -84,7 +84,7 @@ fn what_other_tools_wrote_stays() {
         config_json: config.into_bytes(),
     };
     let replace = |files: &[OldFile]| Ok::<_, Infallible>(files.iter().map(|_| b"new!".to_vec()).collect());
-    let replacement = Replacement { is_wanted: &|path: &str| path.ends_with(".ko"), replace: &replace };
+    let replacement = Replacement { is_wanted: &crate::kmod::is_module_file, replace: &replace };
     let Rewritten { image, files } = rewrite(&stored, Arch::Amd64, &[layer], dir.path(), &[], &replacement).unwrap();
     assert_eq!(files, 1, "hard links are one file");
     let new = std::fs::read(&image.layers[0].path).unwrap();
