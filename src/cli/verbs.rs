@@ -6,7 +6,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use super::select::{ProjectArgs, RegistryArgs, SelectArgs};
-use super::sign::SignCertArgs;
+use super::sign::{SignArgs, SignCertArgs};
 use super::values::DistroArg;
 use crate::arch::Arch;
 
@@ -282,6 +282,9 @@ pub struct DoctorArgs {
     /// How registries are reached.
     #[command(flatten)]
     pub registry: RegistryArgs,
+    /// Who is to sign modules.
+    #[command(flatten)]
+    pub sign: SignArgs,
 }
 
 /// Arguments of `completions`.

@@ -76,7 +76,7 @@ impl TokenUri {
             "id" => self.id = Some(value.to_vec()),
             "type" if value == b"private" => {}
             "type" => return Err("`type=private`, or no `type`".into()),
-            other => return Err(format!("`{other}` is not supported, but `token`, `serial`, `manufacturer`, `model`, `object` or `id`")),
+            other => return Err(format!("`token`, `serial`, `manufacturer`, `model`, `object` or `id`, not `{other}`")),
         }
         Ok(())
     }
@@ -93,7 +93,7 @@ impl TokenUri {
                 }
                 self.pin_file = Some(path.into());
             }
-            other => return Err(format!("`{other}` is not supported, but `module-path`, `pin-value` or `pin-source`")),
+            other => return Err(format!("`module-path`, `pin-value` or `pin-source`, not `{other}`")),
         }
         Ok(())
     }
@@ -107,7 +107,7 @@ fn pairs(text: &str, separator: char) -> Result<Vec<Pair>, String> {
         .map(|part| {
             // Not shown: it may be a PIN.
             let (name, value) = part.split_once('=').ok_or("`name=value`")?;
-            let value = decode(value).ok_or_else(|| format!("`{name}` has a broken `%` in its value"))?;
+            let value = decode(value).ok_or_else(|| format!("two hexadecimal digits behind each `%` in the value of `{name}`"))?;
             Ok((name.to_owned(), value))
         })
         .collect()
@@ -129,7 +129,7 @@ fn decode(text: &str) -> Option<Zeroizing<Vec<u8>>> {
 }
 
 fn text(name: &str, value: &[u8]) -> Result<String, String> {
-    std::str::from_utf8(value).map(str::to_owned).map_err(|_| format!("the value of `{name}` is not UTF-8"))
+    std::str::from_utf8(value).map(str::to_owned).map_err(|_| format!("UTF-8 in the value of `{name}`"))
 }
 
 #[cfg(test)]
@@ -156,13 +156,13 @@ mod tests {
     #[test]
     fn mistakes_are_named() {
         for (text, message) in [
-            ("pkcs11:slot-id=1", "`slot-id` is not supported, but `token`, `serial`, `manufacturer`, `model`, `object` or `id`"),
+            ("pkcs11:slot-id=1", "`token`, `serial`, `manufacturer`, `model`, `object` or `id`, not `slot-id`"),
             ("pkcs11:type=cert", "`type=private`, or no `type`"),
             ("pkcs11:token", "`name=value`"),
-            ("pkcs11:id=%1", "`id` has a broken `%` in its value"),
-            ("pkcs11:token=%ff", "the value of `token` is not UTF-8"),
+            ("pkcs11:id=%1", "two hexadecimal digits behind each `%` in the value of `id`"),
+            ("pkcs11:token=%ff", "UTF-8 in the value of `token`"),
             ("pkcs11:?pin-source=pin", "an absolute path or a `file:` URI after `pin-source=`"),
-            ("pkcs11:?pin=1", "`pin` is not supported, but `module-path`, `pin-value` or `pin-source`"),
+            ("pkcs11:?pin=1", "`module-path`, `pin-value` or `pin-source`, not `pin`"),
         ] {
             assert_eq!(text.parse::<TokenUri>().unwrap_err(), message, "{text}");
         }
