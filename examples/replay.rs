@@ -121,5 +121,6 @@ fn record(target: TargetLabel, fails: bool, index: usize) -> TargetRecord {
         seconds: 5.8,
         phases: std::collections::BTreeMap::new(),
         log: None,
+        signer: None,
     }
 }

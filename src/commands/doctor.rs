@@ -7,6 +7,7 @@ use serde_json::json;
 use super::builder::connect;
 use super::selection;
 use super::session::Session;
+use super::signing;
 use crate::cli::{DoctorArgs, GlobalArgs, TextFormat};
 use crate::error::{Exit, Failure};
 use crate::reference::Reference;
@@ -24,7 +25,7 @@ const PACKAGES_LIMIT: Duration = Duration::from_secs(30);
 pub async fn run(global: &GlobalArgs, args: &DoctorArgs, ui: &Ui) -> Result<Exit, Failure> {
     let session = Session::open(global, &args.project)?;
     let (builder, registry, packages) = tokio::join!(builder(&session, args), registry(&session, args), packages(&session));
-    let lines = [builder, registry, packages, cache(&session)];
+    let lines = [builder, registry, packages, cache(&session), signing(args)];
     match args.format {
         TextFormat::Table => ui.doctor(&lines),
         TextFormat::Json => {
@@ -100,6 +101,22 @@ async fn packages(session: &Session) -> DoctorLine {
         }
     }
     line("packages", DoctorState::Ok, read.join(", "))
+}
+
+/// Whether the key, if one is named, signs in the name of the certificate.
+fn signing(args: &DoctorArgs) -> DoctorLine {
+    match signing::open(&args.sign) {
+        Ok(Some(signing)) => {
+            let certificate = signing.signer.certificate();
+            line("signing", DoctorState::Ok, format!("{}, {}, until {}", certificate.subject, certificate.key.kind, certificate.not_after.text))
+        }
+        Ok(None) => {
+            let remedy = "name key and certificate: --sign-key KEY --sign-cert FILE".to_owned();
+            let text = "no key is named; kernels with Secure Boot will refuse the modules";
+            DoctorLine { remedy: Some(remedy), ..line("signing", DoctorState::Off, text) }
+        }
+        Err(failure) => failed("signing", &failure),
+    }
 }
 
 fn cache(session: &Session) -> DoctorLine {

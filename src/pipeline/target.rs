@@ -1,4 +1,4 @@
-//! The story of one target: render → fetch, headers → solve → check → assemble → publish → record.
+//! The story of one target: render → fetch, headers → solve → check → sign → assemble → publish → record.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -98,6 +98,7 @@ impl<'a> Story<'a> {
         let tar = self.solve(&dockerfile, "artifacts", context(&source)).await?;
         self.enter(Phase::Check);
         let artifacts = self.check(&tar, firmware.as_ref()).await?;
+        let artifacts = self.sign(artifacts).await?;
         self.enter(Phase::Assemble);
         let image = self.assemble(artifacts, firmware).await?;
         self.enter(Phase::Publish);
@@ -199,6 +200,18 @@ impl<'a> Story<'a> {
         if errors.is_empty() { Ok(artifacts) } else { Err(TargetError::Rejected(errors)) }
     }
 
+    async fn sign(&mut self, artifacts: Arc<Artifacts>) -> Result<Arc<Artifacts>, TargetError> {
+        let Some(signing) = self.workshop.options.signing.clone() else { return Ok(artifacts) };
+        self.enter(Phase::Sign);
+        let (signed, hash) = blocking({
+            let signing = signing.clone();
+            move || super::sign::sign(&artifacts, &signing)
+        })
+        .await?;
+        self.record.signer = Some(signing.describe(hash));
+        Ok(Arc::new(signed))
+    }
+
     async fn assemble(&mut self, artifacts: Arc<Artifacts>, firmware: Option<PreparedFirmware>) -> Result<Image, TargetError> {
         let spec = self.spec();
         let work = self.workshop.options.work.join(format!("{}-image", self.index));
@@ -218,6 +231,9 @@ impl<'a> Story<'a> {
         let options = &self.workshop.options;
         let mut labels = render::labels(self.target);
         labels.extend(render::input_annotations(self.target, options.base_digests.get(&self.target.distro.release.base_image)));
+        if let Some(signer) = &self.record.signer {
+            labels.extend(render::signer_labels(signer));
+        }
         ImageSpec {
             epoch: options.epoch,
             compression: options.compression,

@@ -13,5 +13,6 @@ mod light;
 mod multi_arch;
 mod node;
 mod rendered;
+mod sign;
 mod stack;
 mod verify;
