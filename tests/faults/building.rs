@@ -334,7 +334,6 @@ async fn a_kernel_that_lacks_an_option_is_remembered() {
 builder: buildkitd 0.32.2 at unix://BUILDER
 TIME run started, 1 target
 TIME kmf@1.0/6.1.0-56-amd64 started
-TIME kmf@1.0/6.1.0-56-amd64 fetch started
 TIME kmf@1.0/6.1.0-56-amd64 headers started
 TIME kmf@1.0/6.1.0-56-amd64 headers [build 3/4] RUN make modules started
 TIME kmf@1.0/6.1.0-56-amd64 headers [build 3/4] RUN make modules done SOMEs
