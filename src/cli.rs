@@ -4,11 +4,13 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+mod boot;
 mod build;
 mod select;
 mod values;
 mod verbs;
 
+pub use boot::BootArgs;
 pub use build::{BuildArgs, Compression, Progress};
 pub use select::{ProjectArgs, RegistryArgs, SelectArgs};
 pub use values::{DistroArg, Fallback, Output, SecretArg, SecretSource};

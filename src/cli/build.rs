@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use clap::{Args, ValueEnum};
 
+use super::boot::BootArgs;
 use super::select::{RegistryArgs, SelectArgs};
 use super::values::{Output, SecretArg, parse_cache};
 use crate::builder::{CacheEntry, Network};
@@ -31,6 +32,9 @@ pub struct BuildArgs {
     /// How they are built.
     #[command(flatten)]
     pub solve: SolveArgs,
+    /// Whether kernels are booted.
+    #[command(flatten)]
+    pub boot: BootArgs,
     /// How the run goes.
     #[command(flatten)]
     pub run: RunArgs,

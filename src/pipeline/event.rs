@@ -21,6 +21,8 @@ pub enum Phase {
     Compile,
     /// Checking the modules.
     Check,
+    /// Booting the kernel.
+    Boot,
     /// Making the image.
     Assemble,
     /// Uploading it.
@@ -35,6 +37,7 @@ impl Phase {
             Self::Headers => "headers",
             Self::Compile => "compile",
             Self::Check => "check",
+            Self::Boot => "boot",
             Self::Assemble => "assemble",
             Self::Publish => "publish",
         }

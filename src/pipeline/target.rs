@@ -1,4 +1,4 @@
-//! The story of one target: fetch → render → solve → check → assemble → publish → record.
+//! The story of one target: fetch → render → solve → check → boot → assemble → publish → record.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -15,6 +15,7 @@ use crate::builder::{Content, ContextFile, SolveError, SolveRequest};
 use crate::check;
 use crate::error::Failure;
 use crate::fetch::source::{self, PreparedFirmware, PreparedSource};
+use crate::finding::Severity;
 use crate::image::artifacts::Artifacts;
 use crate::image::assemble::{Image, ImageSpec, assemble};
 use crate::kmod::config::KernelConfig;
@@ -50,7 +51,7 @@ pub(super) async fn build(
         Err(error) => {
             record.outcome = error.outcome();
             record.why = error.summary();
-            if let TargetError::Rejected(_) = &error {
+            if let TargetError::Rejected(_) | TargetError::NotLoaded { .. } = &error {
                 record.digest = None;
             }
             (Finished { record, image: None }, error.explain(target))
@@ -102,6 +103,7 @@ impl<'a> Story<'a> {
         let tar = self.solve(&dockerfile, "artifacts", context(&source)).await?;
         self.enter(Phase::Check);
         let artifacts = self.check(&tar, firmware.as_ref()).await?;
+        self.boot(&artifacts, firmware.as_ref()).await?;
         self.enter(Phase::Assemble);
         let image = self.assemble(artifacts, firmware).await?;
         self.enter(Phase::Publish);
@@ -198,6 +200,19 @@ impl<'a> Story<'a> {
         self.record.findings = inspection.findings;
         self.record.compiler = Some(inspection.compiler);
         if errors.is_empty() { Ok(artifacts) } else { Err(TargetError::Rejected(errors)) }
+    }
+
+    /// Loads the modules into their kernel, if that is asked for.
+    async fn boot(&mut self, artifacts: &Arc<Artifacts>, firmware: Option<&PreparedFirmware>) -> Result<(), TargetError> {
+        let Some(booter) = &self.workshop.booter else { return Ok(()) };
+        self.enter(Phase::Boot);
+        let log = self.log.of_boot();
+        let places = (self.workshop.options.work.as_path(), log.as_path());
+        let report = super::boot::boot(booter, self.target, artifacts.clone(), firmware, places, self.cancel).await?;
+        self.record.boot = Some(super::boot_record(&report, &log));
+        let errors: Vec<_> = report.findings.iter().filter(|finding| finding.severity == Severity::Error).cloned().collect();
+        self.record.findings.extend(report.findings);
+        if errors.is_empty() { Ok(()) } else { Err(TargetError::NotLoaded { findings: errors, log: log.display().to_string() }) }
     }
 
     async fn assemble(&mut self, artifacts: Arc<Artifacts>, firmware: Option<PreparedFirmware>) -> Result<Image, TargetError> {
