@@ -153,6 +153,14 @@ impl Booter {
         Ok(emulator)
     }
 
+    /// From now on emulated: what runs the probe may still not run a kernel.
+    async fn without_kvm(&self, emulator: &Emulator) -> Arc<Emulator> {
+        let why = Some("KVM did not start a kernel".to_owned());
+        let emulated = Arc::new(Emulator { accelerator: Accelerator::Tcg, why, ..emulator.clone() });
+        self.emulators.lock().await.insert(emulator.arch, emulated.clone());
+        emulated
+    }
+
     /// Boots the kernel with an image's files; the console goes to `log`. `work` is a folder for what is large and goes away.
     ///
     /// # Errors
@@ -182,7 +190,7 @@ impl Booter {
             root.write(&plan, &own, &programs, &own_kernel, &path)
         });
         let size = writing.await.map_err(|error| BootError::Internal(error.to_string()))??;
-        let machine = qemu::Machine {
+        let mut machine = qemu::Machine {
             emulator: &emulator,
             kernel: &kernel.image,
             initramfs: &initramfs,
@@ -191,12 +199,18 @@ impl Booter {
             enforce_signatures: self.options.enforce_signatures,
         };
         let started = env::now();
-        let (heard, ending) = machine.run(log, self.options.timeout, cancel).await?;
+        let emulated;
+        let (mut heard, mut ending) = machine.run(log, self.options.timeout, cancel).await?;
+        if emulator.accelerator == Accelerator::Kvm && !heard.up {
+            emulated = self.without_kvm(&emulator).await;
+            machine.emulator = &emulated;
+            (heard, ending) = machine.run(log, self.options.timeout, cancel).await?;
+        }
         let time = env::now().saturating_sub(started);
         let live = heard.steps.iter().filter(|step| step.verb == "load" && step.state.as_deref() == Some("live"));
         Ok(Report {
             findings: judge::judge(&subject.plan, &heard, &ending),
-            accelerator: emulator.accelerator,
+            accelerator: machine.emulator.accelerator,
             loaded: live.map(|step| step.module.clone()).collect(),
             bound: heard.bound.iter().map(|(_, device)| device.clone()).collect(),
             taint: heard.taint,

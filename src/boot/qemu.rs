@@ -16,6 +16,8 @@ use crate::env;
 
 /// How long a processor may take to show that it works.
 const PROBE: Duration = Duration::from_secs(2);
+/// How long a kernel may take to its first program with KVM. Emulated ones take 5 s; nested virtualisation may run a few instructions and then hang.
+const START: Duration = Duration::from_secs(15);
 /// The longest line of a console that is kept whole, in bytes.
 const LINE: u64 = 64 << 10;
 
@@ -117,9 +119,10 @@ async fn probe(program: &Path, arch: Arch, accelerator: &str, patience: Duration
     };
     let mut command = Command::new(program);
     command.args(["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-accel", accelerator, "-m", "64M"]);
+    command.args(["-cpu", if accelerator == "kvm" { "host" } else { emulated_processor(arch) }]);
     match arch {
-        Arch::Amd64 => command.args(["-machine", "pc", "-device", "isa-debug-exit,iobase=0xf4,iosize=1"]),
-        Arch::Arm64 => command.args(["-machine", "virt", "-cpu", if accelerator == "kvm" { "host" } else { "cortex-a57" }]),
+        Arch::Amd64 => command.args(["-machine", "q35", "-device", "isa-debug-exit,iobase=0xf4,iosize=1"]),
+        Arch::Arm64 => command.args(["-machine", "virt"]),
     };
     command.arg("-bios").arg(firmware.path()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
     let mut child = match command.spawn() {
@@ -167,6 +170,7 @@ async fn first_line(errors: Option<impl tokio::io::AsyncRead + Unpin>) -> String
 }
 
 /// One virtual machine.
+#[derive(Clone, Copy)]
 pub(super) struct Machine<'a> {
     pub(super) emulator: &'a Emulator,
     pub(super) kernel: &'a Path,
@@ -181,12 +185,11 @@ impl Machine<'_> {
     /// Everything on QEMU's command line. No disk, no network, no more devices than the driver asks for.
     pub(super) fn arguments(&self) -> Vec<String> {
         let accelerator = self.emulator.accelerator;
-        let (machine, processor) = match (self.emulator.arch, accelerator) {
-            (Arch::Amd64, Accelerator::Kvm) => ("q35", "host"),
-            (Arch::Amd64, Accelerator::Tcg) => ("q35", "max"),
-            (Arch::Arm64, Accelerator::Kvm) => ("virt,gic-version=host", "host"),
-            // Emulating the pointer authentication of newer ones takes most of the time.
-            (Arch::Arm64, Accelerator::Tcg) => ("virt", "cortex-a57"),
+        let processor = if accelerator == Accelerator::Kvm { "host" } else { emulated_processor(self.emulator.arch) };
+        let machine = match (self.emulator.arch, accelerator) {
+            (Arch::Amd64, _) => "q35",
+            (Arch::Arm64, Accelerator::Kvm) => "virt,gic-version=host",
+            (Arch::Arm64, Accelerator::Tcg) => "virt",
         };
         let memory = format!("{}M", 384 + 3 * (self.size >> 20));
         let fixed = ["-nodefaults", "-no-user-config", "-display", "none", "-monitor", "none", "-serial", "stdio", "-no-reboot", "-smp", "1"];
@@ -221,13 +224,16 @@ impl Machine<'_> {
         let (output, errors) = (child.stdout.take(), child.stderr.take());
         let mut heard = Transcript::default();
         let listening = async {
-            if let Some(output) = output {
-                listen(output, log, &mut heard).await;
+            let Some(output) = output else { return None };
+            let mut console = Console::new(output, log).await;
+            if self.emulator.accelerator == Accelerator::Kvm && tokio::time::timeout(START, console.listen(&mut heard, |heard| heard.up)).await.is_err() {
+                return Some(Ending::TimedOut(START));
             }
-            heard.done
+            console.listen(&mut heard, |heard| heard.done).await;
+            heard.done.then_some(Ending::Done)
         };
         let ending = tokio::select! {
-            done = listening => if done { Some(Ending::Done) } else { None },
+            ending = listening => ending,
             () = tokio::time::sleep(patience) => Some(Ending::TimedOut(patience)),
             () = cancel.cancelled() => {
                 stop(&mut child).await;
@@ -243,26 +249,118 @@ impl Machine<'_> {
     }
 }
 
-/// Reads the console to its end, or to the end of the script.
-async fn listen(output: impl tokio::io::AsyncRead + Unpin, log: &Path, heard: &mut Transcript) {
-    // A log that cannot be written is no reason not to look at what the kernel says.
-    let mut file = tokio::fs::File::create(log).await.ok();
-    let mut output = BufReader::new(output);
-    let mut line = Vec::new();
-    while !heard.done {
-        line.clear();
-        match (&mut output).take(LINE).read_until(b'\n', &mut line).await {
-            Ok(0) | Err(_) => break,
-            Ok(_) => {}
-        }
-        if let Some(open) = &mut file
-            && open.write_all(&line).await.is_err()
-        {
-            file = None;
-        }
-        heard.hear(&String::from_utf8_lossy(&line));
+/// The processor that is emulated: the most capable one, but no pointer authentication on arm64, which would take most of the time.
+fn emulated_processor(arch: Arch) -> &'static str {
+    match arch {
+        Arch::Amd64 => "max",
+        Arch::Arm64 => "cortex-a57",
     }
-    if let Some(mut file) = file {
-        let _ = file.flush().await;
+}
+
+/// The serial console: what is heard is also written down.
+struct Console<R> {
+    output: BufReader<R>,
+    /// A log that cannot be written is no reason not to look at what the kernel says.
+    log: Option<tokio::fs::File>,
+    line: Vec<u8>,
+}
+
+impl<R: tokio::io::AsyncRead + Unpin> Console<R> {
+    async fn new(output: R, log: &Path) -> Self {
+        Self { output: BufReader::new(output), log: tokio::fs::File::create(log).await.ok(), line: Vec::new() }
+    }
+
+    /// Listens until something has been heard, or there is no more.
+    async fn listen(&mut self, heard: &mut Transcript, enough: impl Fn(&Transcript) -> bool) {
+        while !enough(heard) {
+            match (&mut self.output).take(LINE).read_until(b'\n', &mut self.line).await {
+                Ok(0) | Err(_) => break,
+                Ok(_) => {}
+            }
+            if let Some(log) = &mut self.log
+                && (log.write_all(&self.line).await.is_err() || log.flush().await.is_err())
+            {
+                self.log = None;
+            }
+            heard.hear(&String::from_utf8_lossy(&self.line));
+            self.line.clear();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn emulator(arch: Arch, accelerator: Accelerator) -> Emulator {
+        Emulator { program: "qemu".into(), arch, accelerator, why: None }
+    }
+
+    #[test]
+    fn the_machine_has_what_the_driver_asks_for_and_nothing_else() {
+        let emulator = emulator(Arch::Amd64, Accelerator::Tcg);
+        let devices = ["edu".to_owned()];
+        let machine = Machine {
+            emulator: &emulator,
+            kernel: Path::new("k"),
+            initramfs: Path::new("i"),
+            size: 100 << 20,
+            devices: &devices,
+            enforce_signatures: true,
+        };
+        let line = machine.arguments().join(" ");
+        assert!(line.starts_with("-nodefaults -no-user-config -display none -monitor none -serial stdio -no-reboot -smp 1"), "{line}");
+        assert!(line.contains(" -accel tcg -m 684M -kernel k -initrd i -append console=ttyS0 "), "{line}");
+        assert!(line.ends_with(" rdinit=/kmodforge/init module.sig_enforce=1 -device edu"), "{line}");
+    }
+
+    #[test]
+    fn the_probe_s_program_is_where_a_processor_starts() {
+        let rom = firmware(Arch::Amd64);
+        assert_eq!((rom.len(), &rom[rom.len() - 16..rom.len() - 11]), (65536, &[0xb0, 0x10, 0xe6, 0xf4, 0xf4][..]));
+        assert_eq!(firmware(Arch::Arm64)[..4], [0x00, 0x01, 0x80, 0x52]);
+    }
+
+    /// A program in place of QEMU.
+    fn fake(folder: &Path, script: &str) -> PathBuf {
+        use std::os::unix::fs::PermissionsExt as _;
+        let path = folder.join("qemu");
+        std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        path
+    }
+
+    #[tokio::test]
+    async fn a_probe_that_hangs_is_ended_and_gone() {
+        let folder = tempfile::tempdir().unwrap();
+        let pid = folder.path().join("pid");
+        let program = fake(folder.path(), &format!("echo $$ >{}; exec sleep 1000", pid.display()));
+        assert_eq!(probe(&program, Arch::Amd64, "kvm", Duration::from_millis(300)).await, Probe::Silent);
+        let pid = std::fs::read_to_string(pid).unwrap();
+        assert!(!Path::new("/proc").join(pid.trim()).exists());
+    }
+
+    #[tokio::test]
+    async fn a_probe_tells_what_qemu_says() {
+        let folder = tempfile::tempdir().unwrap();
+        let program = fake(folder.path(), "echo 'qemu-system-x86_64: failed to set MSR 0x10a' >&2; exit 1");
+        assert_eq!(probe(&program, Arch::Amd64, "kvm", PROBE).await, Probe::Refused("failed to set MSR 0x10a".into()));
+        let works = fake(folder.path(), "exit 33");
+        assert_eq!(probe(&works, Arch::Amd64, "kvm", PROBE).await, Probe::Works);
+    }
+
+    #[tokio::test]
+    async fn a_machine_that_does_not_end_is_ended() {
+        let folder = tempfile::tempdir().unwrap();
+        let emulator = Emulator { program: fake(folder.path(), "echo 'kmodforge: up'; exec sleep 1000"), ..emulator(Arch::Amd64, Accelerator::Tcg) };
+        let machine =
+            Machine { emulator: &emulator, kernel: Path::new("k"), initramfs: Path::new("i"), size: 0, devices: &[], enforce_signatures: false };
+        let log = folder.path().join("log");
+        let (heard, ending) = machine.run(&log, Duration::from_millis(300), &CancellationToken::new()).await.unwrap();
+        assert!(heard.up && ending == Ending::TimedOut(Duration::from_millis(300)));
+        assert_eq!(std::fs::read_to_string(&log).unwrap(), "kmodforge: up\n");
+        let cancel = CancellationToken::new();
+        cancel.cancel();
+        assert!(matches!(machine.run(&log, PROBE, &cancel).await, Err(BootError::Cancelled)));
     }
 }
