@@ -99,7 +99,7 @@ pub enum Command {
     /// List, show and check profiles; print their JSON Schemas.
     #[command(subcommand)]
     Profile(ProfileCommand),
-    /// Tell what works here: builder, registry, credentials; each with its remedy.
+    /// Tell what works here: builder, registry, packages, QEMU; each with its remedy.
     Doctor(DoctorArgs),
     /// Print a completion script for a shell.
     Completions(CompletionsArgs),

@@ -47,6 +47,7 @@ impl<'a> Root<'a> {
             mount: mount.ok_or(BootError::NoProgram("mount"))?,
             modprobe: needed("modprobe")?,
             depmod: self.program("depmod"),
+            cat: self.program("cat"),
         })
     }
 

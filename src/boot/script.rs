@@ -34,6 +34,7 @@ pub(super) struct Programs {
     pub(super) mount: String,
     pub(super) modprobe: String,
     pub(super) depmod: Option<String>,
+    pub(super) cat: Option<String>,
 }
 
 /// What of the kernel's own modules there is.
@@ -55,7 +56,7 @@ impl OwnModules {
 
 /// The script for a plan.
 pub(super) fn script(plan: &Plan, own: &OwnModules, programs: &Programs) -> String {
-    let Programs { shell, mount, modprobe, depmod } = programs;
+    let Programs { shell, mount, modprobe, depmod, .. } = programs;
     let mut text = format!(
         "#!{shell}\n\
          PATH=/usr/sbin:/usr/bin:/sbin:/bin\n\
@@ -89,13 +90,13 @@ pub(super) fn script(plan: &Plan, own: &OwnModules, programs: &Programs) -> Stri
     for module in &own.needed {
         run("need", module, &format!("-d {NODE}"));
     }
-    text.push_str(&rounds(plan, modprobe));
+    text.push_str(&rounds(plan, programs));
     text.push_str("say done\necho o >/proc/sysrq-trigger\n");
     text
 }
 
 /// Loading, unloading as a node does before a container stops, and loading again.
-fn rounds(plan: &Plan, modprobe: &str) -> String {
+fn rounds(plan: &Plan, Programs { modprobe, cat, .. }: &Programs) -> String {
     let base = quote_shell(&plan.base);
     let load = |step: &str| -> String {
         let lines = plan.modules.iter().map(|module| {
@@ -109,7 +110,10 @@ fn rounds(plan: &Plan, modprobe: &str) -> String {
     for module in &plan.modules {
         let _ = writeln!(text, "bound {}", kernel_name(&module.name));
     }
-    text.push_str("read -r taint </proc/sys/kernel/tainted\nsay \"taint $taint\"\n");
+    if let Some(cat) = cat {
+        // Not the shell's `read`, which reads single bytes: the kernel gives the first digit and no more.
+        let _ = writeln!(text, "say \"taint $({cat} /proc/sys/kernel/tainted)\"");
+    }
     if plan.load.unload {
         for module in plan.modules.iter().rev() {
             let name = kernel_name(&module.name);
@@ -180,7 +184,7 @@ mod tests {
     }
 
     fn programs() -> Programs {
-        Programs { shell: "/bin/sh".into(), mount: "/usr/bin/busybox mount".into(), modprobe: "/usr/sbin/modprobe".into(), depmod: None }
+        Programs { shell: "/bin/sh".into(), mount: "/usr/bin/busybox mount".into(), modprobe: "/usr/sbin/modprobe".into(), depmod: None, cat: None }
     }
 
     #[test]

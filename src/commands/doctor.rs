@@ -7,6 +7,7 @@ use serde_json::json;
 use super::builder::connect;
 use super::selection;
 use super::session::Session;
+use crate::boot::{Accelerator, Emulator};
 use crate::cli::{DoctorArgs, GlobalArgs, TextFormat};
 use crate::error::{Exit, Failure};
 use crate::reference::Reference;
@@ -15,14 +16,14 @@ use crate::ui::{DoctorLine, DoctorState, Ui};
 /// How long anything may take to answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Looks at builder, registry, repositories and cache.
+/// Looks at builder, registry, repositories, QEMU and cache.
 ///
 /// # Errors
 /// When the profiles or the project file are wrong.
 pub async fn run(global: &GlobalArgs, args: &DoctorArgs, ui: &Ui) -> Result<Exit, Failure> {
     let session = Session::open(global, &args.project)?;
-    let (builder, registry, packages) = tokio::join!(builder(&session, args), registry(&session, args), packages(&session));
-    let lines = [builder, registry, packages, cache(&session)];
+    let (builder, registry, packages, qemu) = tokio::join!(builder(&session, args), registry(&session, args), packages(&session), qemu());
+    let lines = [builder, registry, packages, qemu, cache(&session)];
     match args.format {
         TextFormat::Table => ui.doctor(&lines),
         TextFormat::Json => {
@@ -98,6 +99,22 @@ async fn packages(session: &Session) -> DoctorLine {
         }
     }
     line("packages", DoctorState::Ok, read.join(", "))
+}
+
+/// Whether kernels can be booted, and how fast.
+async fn qemu() -> DoctorLine {
+    match Emulator::find(super::session::host_arch()).await {
+        Ok(Emulator { program, accelerator: Accelerator::Kvm, .. }) => line("qemu", DoctorState::Ok, format!("{} with KVM", program.display())),
+        Ok(Emulator { program, why, .. }) => {
+            let why = why.unwrap_or_default();
+            line("qemu", DoctorState::Ok, format!("{}; {why}: kernels are emulated, a boot takes some seconds", program.display()))
+        }
+        Err(error) => {
+            let failure = Failure::from(error);
+            let remedy = failure.help.first().cloned();
+            DoctorLine { remedy, ..line("qemu", DoctorState::Off, format!("{}; images cannot be booted", failure.headline)) }
+        }
+    }
 }
 
 fn cache(session: &Session) -> DoctorLine {
