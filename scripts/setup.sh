@@ -13,6 +13,7 @@ readonly COMMANDS='
     dockerd:docker.io docker:docker.io runc:runc iptables:iptables ip:iproute2
     docker-registry:docker-registry skopeo:skopeo mmdebstrap:mmdebstrap gpgv:gpgv
     modprobe:kmod shellcheck:shellcheck python3:python3 curl:curl xz:xz-utils git:git
+    qemu-system-x86_64:qemu-system-x86 qemu-system-aarch64:qemu-system-arm
     cc:gcc make:make'
 
 missing_packages() {
@@ -22,6 +23,7 @@ missing_packages() {
     done | sort -u
     [ -f /etc/ssl/certs/ca-certificates.crt ] || echo ca-certificates
     [ -f /usr/include/stdio.h ] || echo libc6-dev
+    [ -f /usr/share/seabios/bios-256k.bin ] || echo seabios
 }
 
 # Debian starts a service as soon as its package is unpacked, unless policy-rc.d says no.

@@ -37,6 +37,9 @@ use crate::package::Package;
 use crate::profile::distro::BootRules;
 use crate::profile::driver::{Load, Module};
 
+/// Names of the checks that a boot makes; each is a section of `docs/checks.md`.
+pub const CHECKS: [&str; 5] = ["boot-load", "boot-device", "boot-unload", "boot-kernel-log", "boot-kernel"];
+
 /// How boots are made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BootOptions {

@@ -17,7 +17,7 @@ use crate::kernel_selector::KernelSelector;
 use crate::mirror::Mirrors;
 use crate::profile::{Id, Profiles, Version};
 use crate::yaml::{Source, YamlError};
-pub use boot::{Boot, BootSettings};
+pub use boot::{Boot, BootSettings, Seconds};
 pub use check::Impossible;
 
 /// The name of project files.

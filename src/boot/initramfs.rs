@@ -171,7 +171,8 @@ mod tests {
 
     #[test]
     fn programs_are_found_where_the_image_has_them() {
-        let image = Image(&[("usr/bin/busybox", ""), ("bin", "usr/bin"), ("usr/bin/sh", "busybox"), ("sbin/modprobe", "../usr/bin/kmod"), ("usr/bin/kmod", "")]);
+        let image =
+            Image(&[("usr/bin/busybox", ""), ("bin", "usr/bin"), ("usr/bin/sh", "busybox"), ("sbin/modprobe", "../usr/bin/kmod"), ("usr/bin/kmod", "")]);
         let programs = Root::new(&image).programs().unwrap();
         assert_eq!((programs.shell.as_str(), programs.mount.as_str()), ("/usr/bin/sh", "/usr/bin/busybox mount"));
         assert_eq!((programs.modprobe.as_str(), programs.depmod), ("/sbin/modprobe", None));

@@ -84,7 +84,10 @@ fn not_ended(plan: &Plan, heard: &Transcript, ending: &Ending) -> Option<Finding
             _ => words(&heard.kernel),
         };
         let finding = error("boot-kernel", format!("{} did not start: {how}", plan.kernel));
-        return Some(Finding { found: said, ..finding }.help("the log of the boot has everything that the kernel said; a slow machine may need more time (--boot-timeout)"));
+        return Some(
+            Finding { found: said, ..finding }
+                .help("the log of the boot has everything that the kernel said; a slow machine may need more time (--boot-timeout)"),
+        );
     }
     let step = heard.unfinished()?;
     let check = if step.verb == "unload" { "boot-unload" } else { "boot-load" };

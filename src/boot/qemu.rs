@@ -166,7 +166,7 @@ async fn first_line(errors: Option<impl tokio::io::AsyncRead + Unpin>) -> String
     }
     let text = String::from_utf8_lossy(&text);
     let line = text.lines().find(|line| !line.contains("warning:")).unwrap_or_default();
-    line.trim_start_matches("qemu-system-x86_64: ").trim_start_matches("qemu-system-aarch64: ").to_owned()
+    line.trim_start_matches("qemu-system-x86_64: ").trim_start_matches("qemu-system-aarch64: ").trim_start_matches("error: ").to_owned()
 }
 
 /// One virtual machine.
@@ -300,14 +300,8 @@ mod tests {
     fn the_machine_has_what_the_driver_asks_for_and_nothing_else() {
         let emulator = emulator(Arch::Amd64, Accelerator::Tcg);
         let devices = ["edu".to_owned()];
-        let machine = Machine {
-            emulator: &emulator,
-            kernel: Path::new("k"),
-            initramfs: Path::new("i"),
-            size: 100 << 20,
-            devices: &devices,
-            enforce_signatures: true,
-        };
+        let machine =
+            Machine { emulator: &emulator, kernel: Path::new("k"), initramfs: Path::new("i"), size: 100 << 20, devices: &devices, enforce_signatures: true };
         let line = machine.arguments().join(" ");
         assert!(line.starts_with("-nodefaults -no-user-config -display none -monitor none -serial stdio -no-reboot -smp 1"), "{line}");
         assert!(line.contains(" -accel tcg -m 684M -kernel k -initrd i -append console=ttyS0 "), "{line}");
@@ -353,8 +347,7 @@ mod tests {
     async fn a_machine_that_does_not_end_is_ended() {
         let folder = tempfile::tempdir().unwrap();
         let emulator = Emulator { program: fake(folder.path(), "echo 'kmodforge: up'; exec sleep 1000"), ..emulator(Arch::Amd64, Accelerator::Tcg) };
-        let machine =
-            Machine { emulator: &emulator, kernel: Path::new("k"), initramfs: Path::new("i"), size: 0, devices: &[], enforce_signatures: false };
+        let machine = Machine { emulator: &emulator, kernel: Path::new("k"), initramfs: Path::new("i"), size: 0, devices: &[], enforce_signatures: false };
         let log = folder.path().join("log");
         let (heard, ending) = machine.run(&log, Duration::from_millis(300), &CancellationToken::new()).await.unwrap();
         assert!(heard.up && ending == Ending::TimedOut(Duration::from_millis(300)));

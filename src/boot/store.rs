@@ -56,13 +56,7 @@ struct Entry {
 }
 
 /// The kernel from its packages: from the cache, or fetched and unpacked into it.
-pub(super) async fn kernel(
-    fetcher: &Fetcher,
-    packages: &[Package],
-    rules: &BootRules,
-    release: &KernelRelease,
-    arch: Arch,
-) -> Result<Kernel, BootError> {
+pub(super) async fn kernel(fetcher: &Fetcher, packages: &[Package], rules: &BootRules, release: &KernelRelease, arch: Arch) -> Result<Kernel, BootError> {
     let essence = (FORMAT, packages.iter().map(|package| &package.sha256).collect::<Vec<_>>(), rules, release);
     let key = sha256(&serde_json::to_vec(&essence).unwrap_or_default());
     let folder = fetcher.cache_dir().join("kernel-images").join(&key);

@@ -1,7 +1,6 @@
 //! Whether and how a run boots kernels.
 
 use std::collections::BTreeSet;
-use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +9,7 @@ use crate::arch::Arch;
 use crate::boot::{Accelerator, BootOptions, Booter};
 use crate::cli::BootArgs;
 use crate::error::{Exit, Failure};
+use crate::project::Seconds;
 use crate::ui::Ui;
 
 /// What boots, if anything is to be booted: the command line counts, then the project file.
@@ -27,7 +27,7 @@ pub fn booter(session: &Session, args: &BootArgs) -> Result<Option<Arc<Booter>>,
         return Ok(None);
     }
     let mut options = BootOptions::default();
-    if let Some(seconds) = args.boot_timeout.or(project.settings.timeout.map(NonZeroU16::get)) {
+    if let Some(seconds) = args.boot_timeout.or(project.settings.timeout.map(Seconds::get)) {
         options.timeout = Duration::from_secs(seconds.into());
     }
     options.enforce_signatures = args.boot_enforce_signatures || project.settings.enforce_signatures;

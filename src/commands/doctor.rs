@@ -107,7 +107,7 @@ async fn qemu() -> DoctorLine {
         Ok(Emulator { program, accelerator: Accelerator::Kvm, .. }) => line("qemu", DoctorState::Ok, format!("{} with KVM", program.display())),
         Ok(Emulator { program, why, .. }) => {
             let why = why.unwrap_or_default();
-            line("qemu", DoctorState::Ok, format!("{}; {why}: kernels are emulated, a boot takes some seconds", program.display()))
+            line("qemu", DoctorState::Slow, format!("{}; {why}: kernels are emulated, a boot takes some seconds", program.display()))
         }
         Err(error) => {
             let failure = Failure::from(error);

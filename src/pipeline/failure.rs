@@ -90,7 +90,9 @@ impl TargetError {
     pub fn summary(&self) -> String {
         match self {
             Self::Solve { error: SolveError::Step { step, .. }, .. } => step_verb(step).to_owned(),
-            Self::Rejected(findings) | Self::NotLoaded { findings, .. } => format!("check `{}` failed", findings.first().map(|finding| finding.check.as_str()).unwrap_or_default()),
+            Self::Rejected(findings) | Self::NotLoaded { findings, .. } => {
+                format!("check `{}` failed", findings.first().map(|finding| finding.check.as_str()).unwrap_or_default())
+            }
             other => other.to_string().lines().next().unwrap_or_default().to_owned(),
         }
     }

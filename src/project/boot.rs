@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::num::NonZeroU16;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::value::MapAccessDeserializer;
@@ -23,9 +22,38 @@ pub struct Boot {
 #[serde(deny_unknown_fields, default)]
 pub struct BootSettings {
     /// Seconds that one boot may take; 120 if left out.
-    pub timeout: Option<NonZeroU16>,
+    pub timeout: Option<Seconds>,
     /// Boot kernels so that they refuse modules without a signature that they know.
     pub enforce_signatures: bool,
+}
+
+/// A time limit in seconds, from 1 to 65,535.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(try_from = "u64", into = "u64")]
+#[schemars(with = "u16", extend("minimum" = 1))]
+pub struct Seconds(u16);
+
+impl Seconds {
+    /// The number.
+    #[must_use]
+    pub fn get(self) -> u16 {
+        self.0
+    }
+}
+
+impl TryFrom<u64> for Seconds {
+    type Error = String;
+
+    fn try_from(number: u64) -> Result<Self, String> {
+        let seconds = u16::try_from(number).ok().filter(|seconds| *seconds > 0);
+        seconds.map(Self).ok_or_else(|| format!("`{number}` is not a time limit; expected seconds, from 1 to 65535"))
+    }
+}
+
+impl From<Seconds> for u64 {
+    fn from(seconds: Seconds) -> Self {
+        seconds.0.into()
+    }
 }
 
 impl<'de> Deserialize<'de> for Boot {
@@ -45,6 +73,17 @@ impl<'de> Visitor<'de> for BootVisitor {
 
     fn visit_bool<E>(self, on: bool) -> Result<Boot, E> {
         Ok(Boot { on, settings: BootSettings::default() })
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Boot, E> {
+        Err(E::custom(format!(
+            "`{}` is not a choice about boots; expected `true`, `false`, or a mapping with `timeout` and `enforce_signatures`",
+            text.escape_debug()
+        )))
+    }
+
+    fn visit_u64<E: serde::de::Error>(self, number: u64) -> Result<Boot, E> {
+        self.visit_str(&number.to_string())
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Boot, A::Error> {
@@ -76,7 +115,7 @@ mod tests {
         let plain = BootSettings::default();
         assert_eq!(read("boot: true").unwrap(), Boot { on: true, settings: plain });
         assert_eq!(read("boot: false").unwrap(), Boot { on: false, settings: plain });
-        let settings = BootSettings { timeout: NonZeroU16::new(300), enforce_signatures: true };
+        let settings = BootSettings { timeout: Seconds::try_from(300).ok(), enforce_signatures: true };
         assert_eq!(read("boot: {timeout: 300, enforce_signatures: true}").unwrap(), Boot { on: true, settings });
     }
 

@@ -48,9 +48,8 @@ fn the_kernel_s_reason_comes_before_modprobe_s() {
         ("v4l2loopback: version magic '6.1.0-55-amd64 ' should be '6.1.0-56-amd64 '", "Invalid module format"),
         ("Loading of unsigned module is rejected", "Key was rejected by service"),
     ] {
-        let expected = format!(
-            "error boot-load `v4l2loopback` does not load into 6.1.0-56-amd64: {kernel} / modprobe: ERROR: could not insert 'v4l2loopback': {said}"
-        );
+        let expected =
+            format!("error boot-load `v4l2loopback` does not load into 6.1.0-56-amd64: {kernel} / modprobe: ERROR: could not insert 'v4l2loopback': {said}");
         assert_eq!(findings(&refused(kernel, said), Load::default(), &Ending::Done), [expected]);
     }
 }
@@ -61,19 +60,13 @@ fn the_declared_answer_is_expected_and_another_one_is_not() {
     assert_eq!(findings(&refused("NVRM: No NVIDIA GPU found.", "No such device"), without(Answer::NoDevice), &Ending::Done), [""; 0]);
     let other = findings(&refused("v4l2loopback: Unknown symbol x (err -2)", "Unknown symbol in module"), without(Answer::NoDevice), &Ending::Done);
     assert_eq!(other.len(), 1);
-    assert_eq!(
-        findings(GOOD, without(Answer::NoDevice), &Ending::Done),
-        ["note boot-load `v4l2loopback` loads without its hardware: loaded"]
-    );
+    assert_eq!(findings(GOOD, without(Answer::NoDevice), &Ending::Done), ["note boot-load `v4l2loopback` loads without its hardware: loaded"]);
 }
 
 #[test]
 fn with_a_device_the_driver_must_load_and_bind_it() {
     let load = || Load { without_hardware: Answer::NoDevice, devices: vec!["edu".into()], ..Load::default() };
-    assert_eq!(
-        findings(GOOD, load(), &Ending::Done),
-        ["error boot-device the driver does not bind the devices that it is for on 6.1.0-56-amd64: none"]
-    );
+    assert_eq!(findings(GOOD, load(), &Ending::Done), ["error boot-device the driver does not bind the devices that it is for on 6.1.0-56-amd64: none"]);
     assert_eq!(findings(&format!("kmodforge: bound v4l2loopback 0000:00:03.0\n{GOOD}"), load(), &Ending::Done), [""; 0]);
     assert_eq!(findings(&refused("", "No such device"), load(), &Ending::Done).len(), 2);
 }
@@ -92,7 +85,9 @@ fn what_breaks_the_kernel_is_an_error_and_what_it_complains_about_a_warning() {
     let during = |words: &str| GOOD.replacen("kmodforge: end 0 unload", &format!("{words}\nkmodforge: end 0 unload"), 1);
     assert_eq!(
         findings(&during("BUG: kernel NULL pointer dereference, address: 0000000000000008"), Load::default(), &Ending::Done),
-        ["error boot-kernel-log 6.1.0-56-amd64 broke down while `v4l2loopback` was being unloaded: BUG: kernel NULL pointer dereference, address: 0000000000000008"]
+        [
+            "error boot-kernel-log 6.1.0-56-amd64 broke down while `v4l2loopback` was being unloaded: BUG: kernel NULL pointer dereference, address: 0000000000000008"
+        ]
     );
     assert_eq!(
         findings(&during("WARNING: CPU: 0 PID: 99 at kernel/module.c:1 x+0x1/0x2"), Load::default(), &Ending::Done),
