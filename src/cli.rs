@@ -4,12 +4,14 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+mod boot;
 mod build;
 mod select;
 mod sign;
 mod values;
 mod verbs;
 
+pub use boot::BootArgs;
 pub use build::{BuildArgs, Compression, Progress};
 pub use select::{ProjectArgs, RegistryArgs, SelectArgs};
 pub use sign::{KeyArg, SignArgs, SignCertArgs, SignImageArgs};
@@ -101,7 +103,7 @@ pub enum Command {
     /// List, show and check profiles; print their JSON Schemas.
     #[command(subcommand)]
     Profile(ProfileCommand),
-    /// Tell what works here: builder, registry, credentials; each with its remedy.
+    /// Tell what works here: builder, registry, packages, QEMU; each with its remedy.
     Doctor(DoctorArgs),
     /// Print a completion script for a shell.
     Completions(CompletionsArgs),

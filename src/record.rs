@@ -121,18 +121,40 @@ pub struct TargetRecord {
     pub checks: usize,
     /// What they found.
     pub findings: Vec<Finding>,
+    /// What a boot of the kernel has shown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub boot: Option<BootRecord>,
     /// Compressed size of the whole image in bytes.
     pub image_bytes: u64,
     /// Bytes that had to be uploaded.
     pub pushed_bytes: u64,
     /// Seconds spent on the whole target.
     pub seconds: f64,
-    /// Seconds by phase: `headers`, `compile`, `check`, `sign`, `assemble`, `publish`.
+    /// Seconds by phase: `headers`, `compile`, `check`, `sign`, `boot`, `assemble`, `publish`.
     pub phases: BTreeMap<String, f64>,
     /// Who signed the modules, if anybody did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signer: Option<SignerRecord>,
     /// Where the full build log is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub log: Option<String>,
+}
+
+/// What a boot of the kernel with the image's modules has shown.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct BootRecord {
+    /// What ran the kernel: `kvm` or `tcg`.
+    pub accelerator: String,
+    /// Seconds that the virtual machine ran.
+    pub seconds: f64,
+    /// Modules that were loaded, by the kernel's spelling. Those of a driver that needs its hardware are not among them.
+    pub loaded: Vec<String>,
+    /// Devices that the driver was bound to.
+    pub bound: Vec<String>,
+    /// The kernel's taint flags with everything loaded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub taint: Option<u64>,
+    /// Where everything is that the kernel said.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub log: Option<String>,
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use clap::{Args, ValueEnum};
 
+use super::boot::BootArgs;
 use super::select::{RegistryArgs, SelectArgs};
 use super::sign::SignArgs;
 use super::values::{Output, SecretArg, parse_cache};
@@ -35,6 +36,9 @@ pub struct BuildArgs {
     /// Who signs the modules.
     #[command(flatten)]
     pub sign: SignArgs,
+    /// Whether kernels are booted.
+    #[command(flatten)]
+    pub boot: BootArgs,
     /// How the run goes.
     #[command(flatten)]
     pub run: RunArgs,

@@ -145,6 +145,7 @@ impl Place {
             builder,
             fetcher: Arc::new(Fetcher::new(FetchOptions::new(Mirrors::default(), path("cache"))).unwrap()),
             registry: None,
+            booter: None,
             layers: Arc::new(LayerCache::open(&path("cache/layers")).unwrap()),
             memory: KernelMemory::new(&path("cache")),
             options: Options {
