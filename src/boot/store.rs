@@ -151,8 +151,10 @@ fn unpack(debs: &[(&str, &Path)], paths: &Paths, release: &KernelRelease, arch: 
     let mut pack = Pack { out: BufWriter::new(File::create(part.path().join(MODULES)).map_err(here)?), end: 0, index: Index::default() };
     let mut image = None;
     for (name, deb) in debs {
-        let broken = |error| BootError::Package { package: (*name).to_owned(), error };
-        read_deb(deb, paths, &mut pack, &mut image).map_err(broken)?;
+        read_deb(deb, paths, &mut pack, &mut image).map_err(|trouble| match trouble {
+            Trouble::Package(error) => BootError::Package { package: (*name).to_owned(), error },
+            Trouble::Cache(error) => here(error),
+        })?;
     }
     let names = || debs.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
     let image = image.ok_or_else(|| BootError::NoImage { path: paths.kernel.clone(), packages: names() })?;
@@ -188,7 +190,20 @@ impl Pack {
     }
 }
 
-fn read_deb(deb: &Path, paths: &Paths, pack: &mut Pack, image: &mut Option<Vec<u8>>) -> Result<(), UnpackError> {
+/// Why a package could not be taken over: because of it, or because of this machine's disk.
+#[derive(Debug)]
+enum Trouble {
+    Package(UnpackError),
+    Cache(io::Error),
+}
+
+impl From<UnpackError> for Trouble {
+    fn from(error: UnpackError) -> Self {
+        Self::Package(error)
+    }
+}
+
+fn read_deb(deb: &Path, paths: &Paths, pack: &mut Pack, image: &mut Option<Vec<u8>>) -> Result<(), Trouble> {
     let damaged = |error: io::Error| UnpackError::Damaged(error.to_string());
     let mut archive = tar::Archive::new(open_deb(deb)?);
     for entry in archive.entries().map_err(damaged)? {
@@ -207,9 +222,9 @@ fn read_deb(deb: &Path, paths: &Paths, pack: &mut Pack, image: &mut Option<Vec<u
                 let stream = crate::fetch::decompress(&content[..])?;
                 stream.take(LARGEST).read_to_end(&mut plain).map_err(damaged)?;
                 let end = below.find(".ko").unwrap_or(below.len());
-                pack.add(format!("{}.ko", &below[..end]), &plain).map_err(damaged)?;
+                pack.add(format!("{}.ko", &below[..end]), &plain).map_err(Trouble::Cache)?;
             }
-            Some(below) => pack.add(below, &content).map_err(damaged)?,
+            Some(below) => pack.add(below, &content).map_err(Trouble::Cache)?,
         }
     }
     Ok(())
@@ -239,43 +254,4 @@ pub(super) fn soft(list: &str) -> impl Iterator<Item = &str> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn kernel(files: &[(&str, &[&str], &[&str])]) -> Kernel {
-        let folder = tempfile::tempdir().unwrap();
-        let mut pack = Pack { out: BufWriter::new(File::create(folder.path().join(MODULES)).unwrap()), end: 0, index: Index::default() };
-        for (path, needs, aliases) in files {
-            pack.add((*path).to_owned(), path.as_bytes()).unwrap();
-            let entry = pack.index.files.get_mut(*path).unwrap();
-            entry.needs = needs.iter().map(ToString::to_string).collect();
-            entry.aliases = aliases.iter().map(ToString::to_string).collect();
-        }
-        pack.out.flush().unwrap();
-        std::fs::write(folder.path().join(INDEX), serde_json::to_vec(&pack.index).unwrap()).unwrap();
-        open(folder.path()).unwrap()
-    }
-
-    #[test]
-    fn a_module_brings_what_it_needs_by_any_name() {
-        let kernel = kernel(&[
-            ("kernel/fs/apfs.ko", &["libcrc32c"], &[]),
-            ("kernel/lib/libcrc32c.ko", &["crypto-crc32c"], &[]),
-            ("kernel/crypto/crc32c-generic.ko", &[], &["crypto-crc32c"]),
-            ("kernel/net/other.ko", &[], &[]),
-            ("modules.builtin", &[], &[]),
-        ]);
-        let found: Vec<_> = kernel.with_dependencies(["apfs", "not-there"]).into_iter().collect();
-        assert_eq!(found, ["kernel/crypto/crc32c-generic.ko", "kernel/fs/apfs.ko", "kernel/lib/libcrc32c.ko"]);
-        assert!(kernel.has("crc32c-generic") && kernel.has("crc32c_generic") && !kernel.has("nouveau"));
-        assert_eq!(kernel.read("kernel/net/other.ko").unwrap(), b"kernel/net/other.ko");
-        assert_eq!(kernel.lists().collect::<Vec<_>>(), ["modules.builtin"]);
-    }
-
-    #[test]
-    fn paths_in_packages_are_those_of_a_merged_system() {
-        assert_eq!(normal("./lib/modules/6.1/kernel/a.ko"), "usr/lib/modules/6.1/kernel/a.ko");
-        assert_eq!(normal("./usr/lib/modules/6.1"), "usr/lib/modules/6.1");
-        assert_eq!(soft("pre: a b post: c").collect::<Vec<_>>(), ["a", "b", "c"]);
-    }
-}
+mod tests;
