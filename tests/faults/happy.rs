@@ -40,7 +40,7 @@ TIME kmf@1.0/6.1.0-56-amd64 compile [build 3/4] RUN make modules done SOMEs
 TIME kmf@1.0/6.1.0-56-amd64 check started
 TIME kmf@1.0/6.1.0-56-amd64 assemble started
 TIME kmf@1.0/6.1.0-56-amd64 publish started
-TIME kmf@1.0/6.1.0-56-amd64 done built, 17 checks passed SOMEs +SOME B sha256:DIGEST
+TIME kmf@1.0/6.1.0-56-amd64 done built, 18 checks passed SOMEs +SOME B sha256:DIGEST
 TIME kmf@1.0/6.1.0-55-amd64 started
 TIME kmf@1.0/6.1.0-55-amd64 fetch started
 TIME kmf@1.0/6.1.0-55-amd64 headers started
@@ -52,7 +52,7 @@ TIME kmf@1.0/6.1.0-55-amd64 compile [build 3/4] RUN make modules done SOMEs
 TIME kmf@1.0/6.1.0-55-amd64 check started
 TIME kmf@1.0/6.1.0-55-amd64 assemble started
 TIME kmf@1.0/6.1.0-55-amd64 publish started
-TIME kmf@1.0/6.1.0-55-amd64 done built, 17 checks passed SOMEs +SOME B sha256:DIGEST
+TIME kmf@1.0/6.1.0-55-amd64 done built, 18 checks passed SOMEs +SOME B sha256:DIGEST
 TIME kmf@1.0/6.1.0-54-amd64 started
 TIME kmf@1.0/6.1.0-54-amd64 fetch started
 TIME kmf@1.0/6.1.0-54-amd64 headers started
@@ -64,7 +64,7 @@ TIME kmf@1.0/6.1.0-54-amd64 compile [build 3/4] RUN make modules done SOMEs
 TIME kmf@1.0/6.1.0-54-amd64 check started
 TIME kmf@1.0/6.1.0-54-amd64 assemble started
 TIME kmf@1.0/6.1.0-54-amd64 publish started
-TIME kmf@1.0/6.1.0-54-amd64 done built, 17 checks passed SOMEs +SOME B sha256:DIGEST
+TIME kmf@1.0/6.1.0-54-amd64 done built, 18 checks passed SOMEs +SOME B sha256:DIGEST
 DRIVER DISTRO KERNEL ARCH RESULT TIME SIZE NEW DIGEST
 kmf 1.0 debian bookworm 6.1.0-56-amd64 amd64 built SOMEs SOME B +SOME B sha256:SHORT…
 kmf 1.0 debian bookworm 6.1.0-55-amd64 amd64 built SOMEs SOME B +SOME B sha256:SHORT…
