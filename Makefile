@@ -1,6 +1,6 @@
 # `make` alone lists what there is. Two of these suffice on a fresh Debian 12 with a Rust toolchain: quickstart and test.
 .DEFAULT_GOAL := help
-.PHONY: help setup build lint test test-heavy quickstart bench clean
+.PHONY: help setup build lint test test-heavy fuzz quickstart bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,6 +22,9 @@ test: setup ## unit, command line, documentation and end-to-end tests, on privat
 
 test-heavy: setup ## end-to-end tests of drivers that compile for minutes: zfs, nvidia-open
 	scripts/stack.sh run --docker --base bookworm -- cargo test --locked --features heavy --test e2e heavy::
+
+fuzz: ## feed every parser of foreign files with nonsense, 30 seconds each
+	@scripts/fuzz.sh 30
 
 quickstart: ## build real driver images for real kernels, and show what came out
 	@scripts/quickstart.sh

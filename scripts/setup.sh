@@ -13,7 +13,7 @@ readonly COMMANDS='
     dockerd:docker.io docker:docker.io runc:runc iptables:iptables ip:iproute2
     docker-registry:docker-registry skopeo:skopeo mmdebstrap:mmdebstrap gpgv:gpgv
     modprobe:kmod shellcheck:shellcheck python3:python3 curl:curl xz:xz-utils git:git
-    cc:gcc make:make openssl:openssl softhsm2-util:softhsm2
+    cc:gcc c++:g++ make:make openssl:openssl softhsm2-util:softhsm2
     qemu-system-x86_64:qemu-system-x86 sbsign:sbsigntool cpio:cpio'
 
 missing_packages() {
