@@ -213,13 +213,16 @@ async fn evidence(session: &Session, builder: &dyn Builder, target: &Target, fol
     Ok(Artifacts::open(&output)?)
 }
 
-/// What the driver's profile says, with the modules wherever the image has them.
+/// What the driver's profile says, with the modules wherever the image has them; what it lacks is missed below the same root.
 fn expectations(target: &Target, modules: &[(String, Module)]) -> Expectations {
     let mut expectations = crate::pipeline::expectations(target);
+    let root = modules.iter().find_map(|(path, _)| path.split_once("/lib/modules/")).map(|(root, _)| root);
     for expected in &mut expectations.modules {
         let name = crate::kmod::kernel_name(&expected.name);
         if let Some((path, _)) = modules.iter().find(|(_, module)| crate::kmod::kernel_name(&module.name()) == name) {
             expected.path.clone_from(path);
+        } else if let (Some(root), Some((_, below))) = (root, expected.path.split_once("/lib/modules/")) {
+            expected.path = format!("{root}/lib/modules/{below}");
         }
     }
     expectations

@@ -7,7 +7,6 @@ mod builders;
 mod buildkit;
 mod files;
 mod forge;
-#[cfg(feature = "heavy")]
 mod heavy;
 mod kernels;
 mod light;
