@@ -14,7 +14,8 @@ readonly COMMANDS='
     docker-registry:docker-registry skopeo:skopeo mmdebstrap:mmdebstrap gpgv:gpgv
     modprobe:kmod shellcheck:shellcheck python3:python3 curl:curl xz:xz-utils git:git
     qemu-system-x86_64:qemu-system-x86 qemu-system-aarch64:qemu-system-arm
-    cc:gcc make:make openssl:openssl softhsm2-util:softhsm2'
+    cc:gcc c++:g++ make:make openssl:openssl softhsm2-util:softhsm2
+    sbsign:sbsigntool cpio:cpio'
 
 missing_packages() {
     local pair
@@ -24,6 +25,7 @@ missing_packages() {
     [ -f /etc/ssl/certs/ca-certificates.crt ] || echo ca-certificates
     [ -f /usr/include/stdio.h ] || echo libc6-dev
     [ -f /usr/share/seabios/bios-256k.bin ] || echo seabios
+    [ -f /usr/share/OVMF/OVMF_VARS_4M.snakeoil.fd ] || echo ovmf
     # The kernel's own sign-file, to compare signatures with.
     ls /usr/lib/linux-kbuild-*/scripts/sign-file >/dev/null 2>&1 || sign_file_package
 }

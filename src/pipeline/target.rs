@@ -205,13 +205,14 @@ impl<'a> Story<'a> {
     async fn sign(&mut self, artifacts: Arc<Artifacts>) -> Result<Arc<Artifacts>, TargetError> {
         let Some(signing) = self.workshop.options.signing.clone() else { return Ok(artifacts) };
         self.enter(Phase::Sign);
-        let (signed, hash) = blocking({
+        let signed = blocking({
             let signing = signing.clone();
             move || super::sign::sign(&artifacts, &signing)
         })
         .await?;
-        self.record.signer = Some(signing.describe(hash));
-        Ok(Arc::new(signed))
+        self.record.signer = Some(signing.describe(signed.hash));
+        self.record.findings.extend(signed.warning);
+        Ok(Arc::new(signed.artifacts))
     }
 
     /// Loads the modules into their kernel, if that is asked for.

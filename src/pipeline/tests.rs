@@ -245,6 +245,16 @@ async fn modules_are_signed_before_anything_is_made_of_them() {
 }
 
 #[tokio::test]
+async fn a_kernel_that_knows_no_such_signatures_is_told() {
+    let mut place = Place::new();
+    place.signing = Some(signing("p256"));
+    let finished = place.run(good(), &targets(1), &CancellationToken::new()).await;
+    let finding = finished[0].record.findings.iter().find(|finding| finding.check == "module-signature").unwrap();
+    assert_eq!((finished[0].record.outcome, finding.message.as_str()), (Outcome::Built, "the kernel cannot verify the modules' signatures"));
+    assert_eq!((finding.found.as_deref(), finding.severity), (Some("ECDSA P-256"), crate::finding::Severity::Warning));
+}
+
+#[tokio::test]
 async fn signed_images_are_reproducible_with_rsa() {
     let mut digests = Vec::new();
     for _ in 0..2 {

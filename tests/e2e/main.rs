@@ -14,6 +14,7 @@ mod light;
 mod multi_arch;
 mod node;
 mod rendered;
+mod secure_boot;
 mod sign;
 mod stack;
 mod verify;
