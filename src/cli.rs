@@ -4,12 +4,16 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+mod attach;
 mod build;
+mod report;
 mod select;
 mod values;
 mod verbs;
 
+pub use attach::AttachArgs;
 pub use build::{BuildArgs, Compression, Progress};
+pub use report::ReportArgs;
 pub use select::{ProjectArgs, RegistryArgs, SelectArgs};
 pub use values::{DistroArg, Fallback, Output, SecretArg, SecretSource};
 pub use verbs::{
@@ -91,6 +95,8 @@ pub enum Command {
     Render(Box<RenderArgs>),
     /// Check an image against its kernel.
     Verify(Box<VerifyArgs>),
+    /// Show what became of targets: one HTML page, or JUnit XML.
+    Report(ReportArgs),
     /// List kernels, or tell which profiles recognise a release.
     #[command(subcommand)]
     Kernels(KernelsCommand),

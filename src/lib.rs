@@ -13,12 +13,17 @@ pub mod pipeline;
 pub mod buildkit;
 pub mod kernel_index;
 pub mod registry;
+// proof
+pub mod attest;
 // stages
 pub mod builder;
 pub mod check;
 pub mod image;
 pub mod kernel_memory;
+pub mod provenance;
 pub mod render;
+pub mod report;
+pub mod sbom;
 // plan
 pub mod plan;
 // catalogue

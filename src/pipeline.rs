@@ -1,5 +1,6 @@
 //! N workers, and what they share. The story of one target is in [`target`].
 
+pub mod attach;
 pub mod event;
 mod failure;
 mod inspect;
@@ -72,6 +73,8 @@ pub struct Options {
     pub compression: Compression,
     /// Time of everything in the image, seconds since 1970.
     pub epoch: u64,
+    /// What is attached to published images; nothing if `None`.
+    pub attach: Option<attach::Attach>,
     /// Folder for build logs.
     pub logs: PathBuf,
     /// Folder for what is on its way; the caller removes it.
@@ -200,6 +203,7 @@ pub fn blank_record(target: &Target, outcome: Outcome, why: impl Into<String>) -
         findings: Vec::new(),
         image_bytes: 0,
         pushed_bytes: 0,
+        attachments: Vec::new(),
         seconds: 0.0,
         phases: BTreeMap::new(),
         log: None,

@@ -25,6 +25,8 @@ pub enum Phase {
     Assemble,
     /// Uploading it.
     Publish,
+    /// Attaching documents and signatures to it.
+    Attach,
 }
 
 impl Phase {
@@ -37,6 +39,7 @@ impl Phase {
             Self::Check => "check",
             Self::Assemble => "assemble",
             Self::Publish => "publish",
+            Self::Attach => "attach",
         }
     }
 }

@@ -11,6 +11,7 @@ use crate::env;
 use crate::error::{Exit, Failure};
 use crate::image::layer;
 use crate::pipeline::Options;
+use crate::pipeline::attach::Attach;
 use crate::plan::Plan;
 use crate::reference::Digest;
 
@@ -23,6 +24,8 @@ pub(super) struct Choices {
     pub(super) compression: layer::Compression,
     /// Time of everything in an image, seconds since 1970.
     pub(super) epoch: u64,
+    /// What is attached to published images.
+    pub(super) attach: Option<Attach>,
 }
 
 impl Choices {
@@ -40,6 +43,7 @@ impl Choices {
                 Compression::Gzip => layer::Compression::Gzip,
             },
             epoch: source_date_epoch()?,
+            attach: super::attach::choice(&args.attach, args.result.push)?,
         })
     }
 
@@ -58,6 +62,7 @@ impl Choices {
             solve: self.solve.clone(),
             compression: self.compression,
             epoch: self.epoch,
+            attach: self.attach.clone(),
             logs: args.result.log_dir.clone(),
             work: work.to_owned(),
             base_digests: bases,
