@@ -15,15 +15,15 @@ pub mod kernel_index;
 pub mod registry;
 // proof
 pub mod attest;
+pub mod provenance;
+pub mod report;
+pub mod sbom;
 // stages
 pub mod builder;
 pub mod check;
 pub mod image;
 pub mod kernel_memory;
-pub mod provenance;
 pub mod render;
-pub mod report;
-pub mod sbom;
 // plan
 pub mod plan;
 // catalogue

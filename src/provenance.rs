@@ -83,9 +83,7 @@ fn dependencies(target: &Target, run: &Run<'_>, dockerfile: &Blob) -> Vec<Value>
     if let Some(sha256) = run.firmware_sha256 {
         all.push(json!({"name": "firmware files", "digest": {"sha256": sha256}}));
     }
-    let package = |what: &'static str| {
-        move |package: &Package| json!({"name": format!("{what}: {} {}", package.name, package.version), "uri": package.url, "digest": {"sha256": package.sha256}})
-    };
+    let package = |what: &'static str| move |package: &Package| json!({"name": format!("{what}: {} {}", package.name, package.version), "uri": package.url, "digest": {"sha256": package.sha256}});
     all.extend(target.kernel.headers.iter().map(package("headers")));
     all.extend(target.runtime.iter().map(package("program")));
     all

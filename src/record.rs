@@ -125,7 +125,7 @@ pub struct TargetRecord {
     pub attachments: Vec<Attachment>,
     /// Seconds spent on the whole target.
     pub seconds: f64,
-    /// Seconds by phase: `headers`, `compile`, `check`, `assemble`, `publish`.
+    /// Seconds by phase: `headers`, `compile`, `check`, `assemble`, `publish`, `attach`.
     pub phases: BTreeMap<String, f64>,
     /// Where the full build log is.
     #[serde(skip_serializing_if = "Option::is_none")]

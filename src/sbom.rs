@@ -210,11 +210,9 @@ impl Sbom {
         }
         let described = match package {
             Some(package) => of_distribution(target, id.clone(), package, "LIBRARY"),
-            None => SpdxPackage {
-                version_info: version.map(str::to_owned),
-                supplier: Some(supplier(target)),
-                ..SpdxPackage::new(id.clone(), name, "APPLICATION")
-            },
+            None => {
+                SpdxPackage { version_info: version.map(str::to_owned), supplier: Some(supplier(target)), ..SpdxPackage::new(id.clone(), name, "APPLICATION") }
+            }
         };
         let described = match (version, package) {
             (Some(version), None) => described.purl(&purl(target, name, version, target.toolchain.build_arch.oci())),

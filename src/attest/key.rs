@@ -103,9 +103,9 @@ impl From<KeyError> for Failure {
             KeyError::NoPassword => failure.help("give it: COSIGN_PASSWORD=… kmodforge build …"),
             KeyError::WrongPassword => failure.help("COSIGN_PASSWORD must be the password that `cosign generate-key-pair` asked for"),
             KeyError::OtherKind(label) if label.contains("PUBLIC") => failure.help("that is the public half, for those who verify; the other file signs"),
-            KeyError::NotPem | KeyError::OtherKind(_) | KeyError::OtherAlgorithm => {
-                failure.fact("expected", "`ENCRYPTED SIGSTORE PRIVATE KEY`, `PRIVATE KEY` or `EC PRIVATE KEY` on the curve P-256").help("make one: cosign generate-key-pair")
-            }
+            KeyError::NotPem | KeyError::OtherKind(_) | KeyError::OtherAlgorithm => failure
+                .fact("expected", "`ENCRYPTED SIGSTORE PRIVATE KEY`, `PRIVATE KEY` or `EC PRIVATE KEY` on the curve P-256")
+                .help("make one: cosign generate-key-pair"),
             KeyError::Damaged(_) | KeyError::TooHard(_) => failure,
         }
     }

@@ -48,7 +48,8 @@ fn refusal(pem: &str, password: Option<&str>) -> String {
 
 #[test]
 fn says_why_a_key_cannot_be_used() {
-    let expected = "\n  expected  `ENCRYPTED SIGSTORE PRIVATE KEY`, `PRIVATE KEY` or `EC PRIVATE KEY` on the curve P-256\n  help      make one: cosign generate-key-pair";
+    let expected =
+        "\n  expected  `ENCRYPTED SIGSTORE PRIVATE KEY`, `PRIVATE KEY` or `EC PRIVATE KEY` on the curve P-256\n  help      make one: cosign generate-key-pair";
     let other = PKCS8.replace("PRIVATE KEY", "RSA PRIVATE KEY");
     let params = |n: u32| serde_json::json!({"kdf": {"name": "scrypt", "params": {"N": n, "r": 8, "p": 1}, "salt": ""}, "cipher": {"name": "nacl/secretbox", "nonce": ""}, "ciphertext": ""});
     let sealed = |content: serde_json::Value| {
@@ -65,7 +66,11 @@ fn says_why_a_key_cannot_be_used() {
         (PUBLIC, None, "it holds `PUBLIC KEY`\n  help      that is the public half, for those who verify; the other file signs".to_owned()),
         (&other, None, format!("it holds `RSA PRIVATE KEY`{expected}")),
         (&PKCS8.replace("MIG", "MIH"), None, format!("it is no key for ECDSA on the curve P-256{expected}")),
-        (SEALED, Some("wrong"), "the password does not open it\n  help      COSIGN_PASSWORD must be the password that `cosign generate-key-pair` asked for".to_owned()),
+        (
+            SEALED,
+            Some("wrong"),
+            "the password does not open it\n  help      COSIGN_PASSWORD must be the password that `cosign generate-key-pair` asked for".to_owned(),
+        ),
         (SEALED, None, "it is encrypted, and no password was given\n  help      give it: COSIGN_PASSWORD=… kmodforge build …".to_owned()),
         (&sealed(nonce(params(1 << 24))), None, "opening it would take 16384 MiB of memory".to_owned()),
         (&sealed(nonce(params(3))), None, "it is damaged: its scrypt parameters are out of range".to_owned()),

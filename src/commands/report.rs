@@ -40,7 +40,8 @@ fn read(path: &Path) -> Result<Record, Failure> {
     };
     let record: Record = serde_json::from_slice(&text).map_err(|error| invalid(error.to_string()))?;
     if record.schema > SCHEMA {
-        return Err(invalid(format!("its schema is {}, and this program knows {SCHEMA}", record.schema)).help(format!("{} wrote it: use that, or a newer one", record.tool)));
+        return Err(invalid(format!("its schema is {}, and this program knows {SCHEMA}", record.schema))
+            .help(format!("{} wrote it: use that, or a newer one", record.tool)));
     }
     Ok(record)
 }

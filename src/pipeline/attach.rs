@@ -6,15 +6,15 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::target::{Story, blocking};
 use super::TargetError;
+use super::target::{Story, blocking};
 use crate::attest::cosign::{Entry, attestations_of, has_entry, signatures_of, with_entries};
 use crate::attest::{Document, SPDX, SigningKey, Statement, Subject, has_referrer};
 use crate::check::CHECKS;
 use crate::fetch::source::{PreparedFirmware, PreparedSource};
 use crate::finding::Severity;
-use crate::image::assemble::Image;
 use crate::image::artifacts::Artifacts;
+use crate::image::assemble::Image;
 use crate::image::manifest::Blob;
 use crate::kmod::Module;
 use crate::plan::Target;
@@ -26,6 +26,9 @@ use crate::sbom::{self, Facts, LICENCES, ModuleFile};
 
 /// Type of the predicate of a report of checks (in-toto attestation framework, "Test Result").
 const CHECKS_TYPE: &str = "https://in-toto.io/attestation/test-result/v0.1";
+
+/// What the checks are.
+const CHECKS_PAGE: &str = concat!(env!("CARGO_PKG_REPOSITORY"), "/blob/main/docs/checks.md");
 
 /// What is attached to images.
 #[derive(Clone, Debug)]
@@ -108,7 +111,7 @@ impl Story<'_> {
             let statement = statement(provenance::PREDICATE_TYPE, predicate);
             statements.push((statement.document("provenance", "provenance.intoto.json"), statement));
         }
-        let statement = statement(CHECKS_TYPE, checks(&self.record, &name));
+        let statement = statement(CHECKS_TYPE, checks(&self.record));
         statements.push((statement.document("checks", "checks.intoto.json"), statement));
         Ok(statements)
     }
@@ -183,7 +186,13 @@ fn missing(wanted: &[&'static str], done: &[Attachment]) -> Vec<&'static str> {
 ///
 /// # Errors
 /// When the registry cannot be asked.
-pub async fn missing_of(registry: &Registry, image: &Reference, manifest: &Digest, index: &Digest, attach: &Attach) -> Result<Option<&'static str>, RegistryError> {
+pub async fn missing_of(
+    registry: &Registry,
+    image: &Reference,
+    manifest: &Digest,
+    index: &Digest,
+    attach: &Attach,
+) -> Result<Option<&'static str>, RegistryError> {
     if let Some(key) = &attach.key {
         for digest in [manifest, index] {
             let signature = Entry::signature(image, digest, key);
@@ -207,7 +216,7 @@ pub async fn missing_of(registry: &Registry, image: &Reference, manifest: &Diges
 }
 
 /// The predicate about what was checked: names of checks, and every finding.
-fn checks(record: &TargetRecord, name: &str) -> serde_json::Value {
+fn checks(record: &TargetRecord) -> serde_json::Value {
     let found = |severity: Severity, check: &str| record.findings.iter().any(|finding| finding.severity == severity && finding.check == check);
     let (mut passed, mut warned) = (Vec::new(), Vec::new());
     for check in CHECKS {
@@ -215,11 +224,13 @@ fn checks(record: &TargetRecord, name: &str) -> serde_json::Value {
     }
     json!({
         "result": if warned.is_empty() { "PASSED" } else { "WARNED" },
-        "configuration": [{"name": name, "annotations": {"headers": record.headers, "kmodforge": env!("CARGO_PKG_VERSION")}}],
+        "configuration": [{
+            "name": "kmodforge build", "uri": CHECKS_PAGE,
+            "annotations": {"kmodforge": env!("CARGO_PKG_VERSION"), "headers": record.headers, "findings": record.findings},
+        }],
         "passedTests": passed,
         "warnedTests": warned,
         "failedTests": [],
-        "findings": record.findings,
     })
 }
 

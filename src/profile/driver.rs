@@ -33,7 +33,7 @@ pub struct DriverProfile {
     #[serde(default)]
     pub redistribution: Redistribution,
     /// Files with the licence's text, below the source's directory, for the image's `/usr/share/licenses/<id>/`; those that a source lacks are passed over.
-    /// Left out: whatever is called `COPYING`, `LICENSE` or `LICENCE` there, with any ending.
+    /// Left out: whatever is called `COPYING`, `LICENSE` or `LICENCE` there, with any ending, and the `copyright` of a Debian package.
     #[serde(default)]
     pub licence_files: Vec<InnerPath>,
     /// Versions, newest first; the first one that supports a kernel is what `--driver NAME` means.

@@ -266,8 +266,9 @@ impl State {
                 })
             })
         });
-        let index = serde_json::json!({"schemaVersion": 2, "mediaType": crate::image::manifest::INDEX, "manifests": described.collect::<Vec<_>>()});
-        answer(200, &[("content-type", crate::image::manifest::INDEX)], &index.to_string())
+        let media_type = "application/vnd.oci.image.index.v1+json";
+        let index = serde_json::json!({"schemaVersion": 2, "mediaType": media_type, "manifests": described.collect::<Vec<_>>()});
+        answer(200, &[("content-type", media_type)], &index.to_string())
     }
 
     fn tags(&self, repository: &str, query: &HashMap<String, String>) -> Response<Full<Bytes>> {

@@ -75,11 +75,7 @@ impl Registry {
     ///
     /// # Errors
     /// When the registry refuses, fails again and again, or others write the tag all the time.
-    pub async fn update_tag(
-        &self,
-        tag: &Reference,
-        change: impl Fn(Option<&Blob>) -> Result<Option<Artifact>, RegistryError>,
-    ) -> Result<(), RegistryError> {
+    pub async fn update_tag(&self, tag: &Reference, change: impl Fn(Option<&Blob>) -> Result<Option<Artifact>, RegistryError>) -> Result<(), RegistryError> {
         let scope = Scope::new(tag, Action::Push);
         let lock = self.lock(tag.to_string());
         let _guard = lock.lock().await;

@@ -57,7 +57,8 @@ fn head(page: &mut String, report: &Report) {
 }
 
 fn matrix(page: &mut String, report: &Report) {
-    let places: BTreeMap<_, _> = report.entries.iter().enumerate().map(|(number, (label, entry))| ((row(label), column(label)), (number, label, entry))).collect();
+    let places: BTreeMap<_, _> =
+        report.entries.iter().enumerate().map(|(number, (label, entry))| ((row(label), column(label)), (number, label, entry))).collect();
     let rows: BTreeSet<Row<'_>> = report.entries.keys().map(row).collect();
     let columns: BTreeSet<_> = report.entries.keys().map(column).collect();
     page.push_str("<div class=\"scroll\"><table>\n<thead><tr><th scope=\"col\">kernel</th>");

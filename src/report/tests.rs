@@ -15,7 +15,10 @@ fn target(driver: &str, kernel: &str, outcome: &str, why: &str) -> Value {
 }
 
 fn record(started: u64, targets: &[Value]) -> Record {
-    serde_json::from_value(json!({"schema": 1, "tool": format!("kmodforge <{started}>"), "started": started, "seconds": 1.0, "builder": "b", "targets": targets})).unwrap()
+    serde_json::from_value(
+        json!({"schema": 1, "tool": format!("kmodforge <{started}>"), "started": started, "seconds": 1.0, "builder": "b", "targets": targets}),
+    )
+    .unwrap()
 }
 
 fn report() -> Report {
@@ -30,11 +33,7 @@ fn the_run_that_began_last_is_right() {
     let outcomes: Vec<_> = report.entries.iter().map(|(label, entry)| (label.driver.as_str(), label.kernel.as_str(), entry.record.outcome)).collect();
     assert_eq!(
         outcomes,
-        [
-            ("jool", "6.1.0-56-amd64", Outcome::Rejected),
-            ("zfs", "6.1.0-55-amd64", Outcome::Unsupported),
-            ("zfs", "6.1.0-56-amd64", Outcome::Built)
-        ]
+        [("jool", "6.1.0-56-amd64", Outcome::Rejected), ("zfs", "6.1.0-55-amd64", Outcome::Unsupported), ("zfs", "6.1.0-56-amd64", Outcome::Built)]
     );
     assert_eq!((report.started, report.tools.len()), (2, 2));
 }

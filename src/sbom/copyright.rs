@@ -1,13 +1,19 @@
 //! Debian's machine-readable `copyright` files (<https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/>), as far as licences go.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-/// The licence terms that a file names, each once, with the text that the file gives for it (which may be empty).
-pub type Terms = BTreeMap<String, String>;
+/// What a `copyright` file says about licences.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Terms {
+    /// All of these hold; each is a choice between short names.
+    pub choices: BTreeSet<BTreeSet<String>>,
+    /// The text that the file gives for a short name.
+    pub texts: BTreeMap<String, String>,
+}
 
 /// What a `copyright` file says about licences; `None` when it is prose.
 ///
-/// All terms of all paragraphs count, also those of files that no binary is made of: the format does not tell which are.
+/// The terms of all paragraphs count, also those of files that no binary is made of: the format does not tell which are.
 #[must_use]
 pub fn licences(text: &str) -> Option<Terms> {
     let first = text.lines().find(|line| !line.trim().is_empty())?;
@@ -15,25 +21,37 @@ pub fn licences(text: &str) -> Option<Terms> {
     if !is_machine_readable {
         return None;
     }
-    let mut terms = Terms::new();
-    let mut lines = text.lines().peekable();
+    let mut terms = Terms::default();
+    let (mut of_files, mut lines) = (false, text.lines().peekable());
     while let Some(line) = lines.next() {
+        // A paragraph without files gives the text of a licence, and applies to nothing by itself.
+        if line.trim().is_empty() {
+            of_files = false;
+        } else if line.starts_with("Files:") {
+            of_files = true;
+        }
         let Some(names) = line.strip_prefix("License:").map(str::trim) else { continue };
         let mut body = Vec::new();
         while let Some(line) = lines.next_if(|line| line.starts_with([' ', '\t'])) {
             let line = line.trim();
             body.push(if line == "." { "" } else { line });
         }
-        let names = names.split(',').map(str::trim).collect::<Vec<_>>().join(" ");
-        for name in names.split(" and ").flat_map(|part| part.split(" or ")).map(str::trim).filter(|name| !name.is_empty()) {
-            let known = terms.entry(name.trim_start_matches("and ").trim_start_matches("or ").to_owned()).or_default();
-            // Only the text of one licence alone is surely its own.
-            if known.is_empty() && !names.contains(" and ") && !names.contains(" or ") {
-                *known = body.join("\n");
-            }
+        let choices: Vec<_> = names.split(", and ").flat_map(|part| part.split(" and ")).map(choice).filter(|choice| !choice.is_empty()).collect();
+        if let ([only], false) = (&choices[..], body.is_empty())
+            && only.len() == 1
+        {
+            terms.texts.extend(only.iter().map(|name| (name.clone(), body.join("\n"))));
+        }
+        if of_files {
+            terms.choices.extend(choices);
         }
     }
-    (!terms.is_empty()).then_some(terms)
+    (!terms.choices.is_empty()).then_some(terms)
+}
+
+/// `Artistic or GPL-1+`: either.
+fn choice(text: &str) -> BTreeSet<String> {
+    text.split(" or ").map(|name| name.trim_matches([' ', ',']).to_owned()).filter(|name| !name.is_empty()).collect()
 }
 
 /// The SPDX identifier of one of the format's short names, where there is exactly one.
@@ -76,13 +94,15 @@ mod tests {
     use super::*;
 
     const TEXT: &str = "Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/\nUpstream-Name: x\n\nFiles: *\nCopyright: A\n\
-        License: LGPL-2.1+\n\nFiles: tools/*\nCopyright: B\nLicense: GPL-2+ or Artistic, and Expat\n\nLicense: odd\n Do what\n .\n you like.\n";
+        License: LGPL-2.1+\n\nFiles: tools/*\nCopyright: B\nLicense: GPL-2+ or Artistic, and Expat\n\nFiles: odd/*\nCopyright: C\nLicense: odd\n\n\
+        License: odd\n Do what\n .\n you like.\n\nLicense: unused\n x\n";
 
     #[test]
-    fn reads_every_term_once_with_its_text() {
+    fn reads_what_applies_to_files_with_the_texts_that_are_given() {
         let terms = licences(TEXT).unwrap();
-        assert_eq!(terms.keys().collect::<Vec<_>>(), ["Artistic", "Expat", "GPL-2+", "LGPL-2.1+", "odd"]);
-        assert_eq!(terms["odd"], "Do what\n\nyou like.");
+        let choices: Vec<_> = terms.choices.iter().map(|choice| choice.iter().map(String::as_str).collect::<Vec<_>>().join("|")).collect();
+        assert_eq!(choices, ["Artistic|GPL-2+", "Expat", "LGPL-2.1+", "odd"]);
+        assert_eq!(terms.texts["odd"], "Do what\n\nyou like.");
     }
 
     #[test]

@@ -1,11 +1,11 @@
 //! Licence expressions of a document, and the texts of licences that SPDX has no name for.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
 use super::copyright::{Terms, spdx};
-use super::{NO_ASSERTION, identifier};
+use super::identifier;
 
 /// Licences that are `LicenseRef-…`, with their texts.
 #[derive(Default)]
@@ -27,17 +27,22 @@ impl Licences {
 
     /// All terms of a package together.
     pub(super) fn expression(&mut self, package: &str, terms: &Terms) -> String {
-        let names: Vec<_> = terms.iter().map(|(name, text)| spdx(name).map_or_else(|| self.refer(package, name, text), str::to_owned)).collect();
-        let mut unique: Vec<_> = names;
-        unique.sort();
-        unique.dedup();
-        if unique.is_empty() { NO_ASSERTION.to_owned() } else { unique.join(" AND ") }
+        let choices: BTreeSet<_> = terms.choices.iter().map(|choice| self.choice(package, choice, &terms.texts)).collect();
+        choices.into_iter().collect::<Vec<_>>().join(" AND ")
+    }
+
+    fn choice(&mut self, package: &str, choice: &BTreeSet<String>, texts: &BTreeMap<String, String>) -> String {
+        let name = |name: &String| spdx(name).map_or_else(|| self.refer(package, name, texts.get(name)), str::to_owned);
+        let names: BTreeSet<_> = choice.iter().map(name).collect();
+        let alone = names.len() == 1;
+        let text = names.into_iter().collect::<Vec<_>>().join(" OR ");
+        if alone { text } else { format!("({text})") }
     }
 
     /// The same short name may mean other words in another package.
-    fn refer(&mut self, package: &str, name: &str, text: &str) -> String {
+    fn refer(&mut self, package: &str, name: &str, text: Option<&String>) -> String {
         let id = format!("LicenseRef-{}-{}", identifier(package), identifier(name));
-        let text = if text.is_empty() { format!("See /{}/{package}/copyright of the image.", super::LICENCES) } else { text.to_owned() };
+        let text = text.cloned().unwrap_or_else(|| format!("See /{}/{package}/copyright of the image.", super::LICENCES));
         self.extracted.entry(id.clone()).or_insert((name.to_owned(), text));
         id
     }

@@ -14,5 +14,7 @@ mod light;
 mod multi_arch;
 mod node;
 mod rendered;
+mod report;
 mod stack;
+mod supply;
 mod verify;

@@ -26,7 +26,13 @@ pub(super) fn choice(args: &AttachArgs, push: bool) -> Result<Option<Attach>, Fa
         return Ok(None);
     }
     if !push {
-        let option = if args.cosign_key.is_some() { "--cosign-key" } else if sbom { "--sbom" } else { "--provenance" };
+        let option = if args.cosign_key.is_some() {
+            "--cosign-key"
+        } else if sbom {
+            "--sbom"
+        } else {
+            "--provenance"
+        };
         return Err(Failure::new(Exit::Usage, format!("`{option}` needs `--push`")).help("documents and signatures are attached to images in a registry"));
     }
     let key = args.cosign_key.as_deref().map(read_key).transpose()?.map(Arc::new);
@@ -57,7 +63,8 @@ pub(super) async fn settle(plan: &mut Plan, registry: &Registry, attach: Option<
         let Some(index) = registry.resolve(&image).await? else { return Ok((number, Some("not published"))) };
         missing_of(registry, &image, &digest, &index, attach).await.map(|missing| (number, missing))
     });
-    let answers: Vec<_> = futures::stream::iter(looking).buffer_unordered(QUESTIONS).try_collect().await.map_err(|error: crate::registry::RegistryError| Failure::from(error))?;
+    let answers: Vec<_> =
+        futures::stream::iter(looking).buffer_unordered(QUESTIONS).try_collect().await.map_err(|error: crate::registry::RegistryError| Failure::from(error))?;
     for (number, missing) in answers {
         if let Some(reason) = missing {
             plan.targets[number].state = State::Build(reason.into());
