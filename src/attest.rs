@@ -29,7 +29,7 @@ const EMPTY: &str = "application/vnd.oci.empty.v1+json";
 pub const IN_TOTO: &str = "application/vnd.in-toto+json";
 /// Media type of an SPDX document.
 pub const SPDX: &str = "application/spdx+json";
-/// Annotation of a referrer: the type of its statement's predicate, as BuildKit has it.
+/// Annotation of a referrer: the type of its statement's predicate, as `BuildKit` has it.
 pub const PREDICATE_TYPE: &str = "in-toto.io/predicate-type";
 /// Annotation of a layer: what a client calls the file.
 const TITLE: &str = "org.opencontainers.image.title";

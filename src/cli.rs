@@ -95,7 +95,7 @@ pub enum Command {
     Render(Box<RenderArgs>),
     /// Check an image against its kernel.
     Verify(Box<VerifyArgs>),
-    /// Show what became of targets: one HTML page, or JUnit XML.
+    /// Show what became of targets: one HTML page, or `JUnit` XML.
     Report(ReportArgs),
     /// List kernels, or tell which profiles recognise a release.
     #[command(subcommand)]

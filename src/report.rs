@@ -1,4 +1,4 @@
-//! What became of targets, for people and for CI systems: one page that needs nothing else, and JUnit's XML.
+//! What became of targets, for people and for CI systems: one page that needs nothing else, and `JUnit`'s XML.
 //!
 //! Records come from anywhere, and logs hold what compilers and sources say: nothing of them is markup.
 

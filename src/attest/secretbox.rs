@@ -1,4 +1,4 @@
-//! How cosign keeps a private key: JSON with a key derived by scrypt (RFC 7914) and NaCl's secret box (XSalsa20-Poly1305), as go-securesystemslib's
+//! How cosign keeps a private key: JSON with a key derived by scrypt (RFC 7914) and `NaCl`'s secret box (XSalsa20-Poly1305), as go-securesystemslib's
 //! `encrypted` package writes it.
 
 use base64::Engine as _;

@@ -1,3 +1,4 @@
+use base64::Engine as _;
 use p256::ecdsa::signature::Verifier as _;
 use p256::ecdsa::{Signature, VerifyingKey};
 use p256::pkcs8::DecodePublicKey as _;
@@ -53,7 +54,6 @@ fn says_why_a_key_cannot_be_used() {
     let other = PKCS8.replace("PRIVATE KEY", "RSA PRIVATE KEY");
     let params = |n: u32| serde_json::json!({"kdf": {"name": "scrypt", "params": {"N": n, "r": 8, "p": 1}, "salt": ""}, "cipher": {"name": "nacl/secretbox", "nonce": ""}, "ciphertext": ""});
     let sealed = |content: serde_json::Value| {
-        use base64::Engine as _;
         let text = base64::engine::general_purpose::STANDARD.encode(content.to_string());
         format!("-----BEGIN ENCRYPTED SIGSTORE PRIVATE KEY-----\n{text}\n-----END ENCRYPTED SIGSTORE PRIVATE KEY-----\n")
     };
@@ -95,7 +95,6 @@ fn a_signature_signs_the_payload_that_names_the_digest() {
     let critical: serde_json::Value = serde_json::from_slice(&payload.bytes).unwrap();
     assert_eq!(critical["critical"]["image"]["docker-manifest-digest"], digest.as_str());
     let signature = layer["annotations"]["dev.cosignproject.cosign/signature"].as_str().unwrap();
-    use base64::Engine as _;
     assert!(is_signed(&payload.bytes, &base64::engine::general_purpose::STANDARD.decode(signature).unwrap()));
     assert_eq!(signatures_of(&image(), &digest).to_string(), format!("registry.example/drivers/x:sha256-{}.sig", digest.hex()));
     assert_eq!(attestations_of(&image(), &digest).tag.unwrap(), format!("sha256-{}.att", digest.hex()));
@@ -114,7 +113,6 @@ fn adding_keeps_what_others_have_signed_and_adds_nothing_twice() {
 
 #[test]
 fn an_envelope_signs_type_and_statement() {
-    use base64::Engine as _;
     let decode = |text: &serde_json::Value| base64::engine::general_purpose::STANDARD.decode(text.as_str().unwrap()).unwrap();
     let subject = Subject { name: "registry.example/drivers/x".into(), digest: Digest::of(b"image") };
     let statement = Statement { subjects: vec![subject], predicate_type: "https://example.org/p", predicate: serde_json::json!({"a": 1}) };

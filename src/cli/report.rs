@@ -19,7 +19,7 @@ pub struct ReportArgs {
     /// Write the page to this file [default: standard output, unless --junit is given].
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
-    /// Write JUnit XML to this file.
+    /// Write `JUnit` XML to this file.
     #[arg(long, value_name = "FILE")]
     pub junit: Option<PathBuf>,
 }

@@ -1,4 +1,4 @@
-//! `kmodforge report`: what became of targets, as a page and as JUnit XML.
+//! `kmodforge report`: what became of targets, as a page and as `JUnit` XML.
 
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom};

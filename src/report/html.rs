@@ -135,11 +135,13 @@ fn dialog(page: &mut String, number: usize, label: &TargetLabel, entry: &Entry) 
     page.push_str("</dl>\n");
     if !record.findings.is_empty() {
         page.push_str("<h3>Findings</h3>\n<ul class=\"findings\">");
-        record.findings.iter().for_each(|found| finding(page, found));
+        for found in &record.findings {
+            finding(page, found);
+        }
         page.push_str("</ul>\n");
     }
     if let Some(log) = &entry.log {
-        let _ = write!(page, "<details><summary>Log</summary><pre>{}</pre></details>\n", escape(log));
+        let _ = writeln!(page, "<details><summary>Log</summary><pre>{}</pre></details>", escape(log));
     }
     page.push_str("</dialog>\n");
 }

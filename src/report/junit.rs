@@ -1,4 +1,4 @@
-//! JUnit's XML, as CI systems read it: a suite per driver version, a case per kernel.
+//! `JUnit`'s XML, as CI systems read it: a suite per driver version, a case per kernel.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use super::{Entry, Report, escape};
 use crate::record::{Outcome, TargetLabel};
 
-/// The report as JUnit XML. What a check rejected is a failure, what could not be built an error, what cannot be is skipped.
+/// The report as `JUnit` XML. What a check rejected is a failure, what could not be built an error, what cannot be is skipped.
 #[must_use]
 pub fn junit(report: &Report) -> String {
     let mut suites: BTreeMap<(&str, &str), Vec<(&TargetLabel, &Entry)>> = BTreeMap::new();
@@ -18,7 +18,9 @@ pub fn junit(report: &Report) -> String {
     let _ = writeln!(xml, "<testsuites name=\"kmodforge\" {}>", counts(&all));
     for ((driver, version), cases) in &suites {
         let _ = writeln!(xml, "  <testsuite name=\"{} {}\" {}>", escape(driver), escape(version), counts(cases));
-        cases.iter().for_each(|(label, entry)| case(&mut xml, label, entry));
+        for (label, entry) in cases {
+            case(&mut xml, label, entry);
+        }
         xml.push_str("  </testsuite>\n");
     }
     xml.push_str("</testsuites>\n");

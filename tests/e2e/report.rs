@@ -1,4 +1,4 @@
-//! The report in a real browser, and JUnit XML in a real parser.
+//! The report in a real browser, and `JUnit` XML in a real parser.
 
 use std::fs;
 use std::path::Path;
