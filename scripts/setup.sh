@@ -14,7 +14,7 @@ readonly COMMANDS='
     dockerd:docker.io docker:docker.io runc:runc iptables:iptables ip:iproute2
     docker-registry:docker-registry skopeo:skopeo mmdebstrap:mmdebstrap gpgv:gpgv
     modprobe:kmod shellcheck:shellcheck python3:python3 curl:curl xz:xz-utils git:git
-    cc:gcc make:make chromium:chromium'
+    cc:gcc make:make openssl:openssl softhsm2-util:softhsm2 chromium:chromium'
 
 missing_packages() {
     local pair
@@ -24,6 +24,15 @@ missing_packages() {
     [ -f /etc/ssl/certs/ca-certificates.crt ] || echo ca-certificates
     [ -f /usr/include/stdio.h ] || echo libc6-dev
     python3 -c 'import ensurepip' 2>/dev/null || echo python3-venv
+    # The kernel's own sign-file, to compare signatures with.
+    ls /usr/lib/linux-kbuild-*/scripts/sign-file >/dev/null 2>&1 || sign_file_package
+}
+
+sign_file_package() {
+    case $(machine_suite) in
+        bookworm) echo linux-kbuild-6.1 ;;
+        *) echo linux-kbuild-6.12 ;;
+    esac
 }
 
 # Debian starts a service as soon as its package is unpacked, unless policy-rc.d says no.

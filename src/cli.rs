@@ -8,6 +8,7 @@ mod attach;
 mod build;
 mod report;
 mod select;
+mod sign;
 mod values;
 mod verbs;
 
@@ -15,6 +16,7 @@ pub use attach::AttachArgs;
 pub use build::{BuildArgs, Compression, Progress};
 pub use report::ReportArgs;
 pub use select::{ProjectArgs, RegistryArgs, SelectArgs};
+pub use sign::{KeyArg, SignArgs, SignCertArgs, SignImageArgs};
 pub use values::{DistroArg, Fallback, Output, SecretArg, SecretSource};
 pub use verbs::{
     CompletionsArgs, DoctorArgs, KernelsCommand, KernelsListArgs, KernelsMatchArgs, ListFormat, ManArgs, PlanArgs, PlanFormat, ProfileCheckArgs,
@@ -97,6 +99,8 @@ pub enum Command {
     Verify(Box<VerifyArgs>),
     /// Show what became of targets: one HTML page, or `JUnit` XML.
     Report(ReportArgs),
+    /// Sign the modules of an image that exists.
+    Sign(Box<SignImageArgs>),
     /// List kernels, or tell which profiles recognise a release.
     #[command(subcommand)]
     Kernels(KernelsCommand),

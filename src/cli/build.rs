@@ -7,6 +7,7 @@ use clap::{Args, ValueEnum};
 
 use super::attach::AttachArgs;
 use super::select::{RegistryArgs, SelectArgs};
+use super::sign::SignArgs;
 use super::values::{Output, SecretArg, parse_cache};
 use crate::builder::{CacheEntry, Network};
 
@@ -35,6 +36,9 @@ pub struct BuildArgs {
     /// How they are built.
     #[command(flatten)]
     pub solve: SolveArgs,
+    /// Who signs the modules.
+    #[command(flatten)]
+    pub sign: SignArgs,
     /// How the run goes.
     #[command(flatten)]
     pub run: RunArgs,

@@ -42,19 +42,19 @@ pub struct Attach {
 }
 
 /// What is known before the builder's result is gone, and needed after the image is published.
-pub(super) struct Prepared {
+pub(super) struct Gathered {
     facts: Facts,
     firmware_sha256: Option<String>,
 }
 
 impl Story<'_> {
     /// Reads what documents will say, if any are wanted.
-    pub(super) async fn prepare(
+    pub(super) async fn gather(
         &self,
         artifacts: &Arc<Artifacts>,
         source: &PreparedSource,
         firmware: Option<&PreparedFirmware>,
-    ) -> Result<Option<Prepared>, TargetError> {
+    ) -> Result<Option<Gathered>, TargetError> {
         if self.workshop.options.attach.is_none() || self.workshop.registry.is_none() {
             return Ok(None);
         }
@@ -68,19 +68,19 @@ impl Story<'_> {
                 copyrights: copyrights(&artifacts, &target),
                 toolchain: toolchain(&artifacts),
             };
-            Ok(Some(Prepared { facts, firmware_sha256: firmware.map(|firmware| firmware.sha256) }))
+            Ok(Some(Gathered { facts, firmware_sha256: firmware.map(|firmware| firmware.sha256) }))
         })
         .await
     }
 
     /// Attaches what was asked for to the published image.
-    pub(super) async fn attach(&mut self, image: &Image, prepared: &Prepared) -> Result<(), TargetError> {
+    pub(super) async fn attach(&mut self, image: &Image, gathered: &Gathered) -> Result<(), TargetError> {
         let (Some(attach), Some(registry)) = (self.workshop.options.attach.clone(), self.workshop.registry.clone()) else {
             return Ok(());
         };
         let index: Option<Digest> = self.record.index_digest.as_ref().and_then(|digest| digest.parse().ok());
         let subjects = [Some(image.manifest.digest.clone()), index].into_iter().flatten().collect::<Vec<_>>();
-        let statements = self.statements(&attach, prepared, image, &subjects)?;
+        let statements = self.statements(&attach, gathered, image, &subjects)?;
         let mut work = Work { registry: &registry, image: &self.target.image, done: Vec::new() };
         let attached = tokio::select! {
             attached = work.all(&attach, image, &subjects, &statements) => attached,
@@ -95,19 +95,19 @@ impl Story<'_> {
     }
 
     /// What there is to say about the image: each statement with the document that those get who do not want statements.
-    fn statements(&self, attach: &Attach, prepared: &Prepared, image: &Image, subjects: &[Digest]) -> Result<Vec<(Document, Statement)>, TargetError> {
+    fn statements(&self, attach: &Attach, gathered: &Gathered, image: &Image, subjects: &[Digest]) -> Result<Vec<(Document, Statement)>, TargetError> {
         let name = self.target.image.name();
         let subjects: Vec<_> = subjects.iter().map(|digest| Subject { name: name.clone(), digest: digest.clone() }).collect();
         let statement = |predicate_type, predicate| Statement { subjects: subjects.clone(), predicate_type, predicate };
         let mut statements = Vec::new();
         if attach.sbom {
-            let bytes = sbom::document(self.target, &image.manifest.digest, &prepared.facts, self.workshop.options.epoch);
+            let bytes = sbom::document(self.target, &image.manifest.digest, &gathered.facts, self.workshop.options.epoch);
             let predicate = serde_json::from_slice(&bytes).map_err(|error| TargetError::Internal(error.to_string()))?;
             let document = Document { kind: "sbom", file: "sbom.spdx.json", predicate_type: sbom::PREDICATE_TYPE, blob: Blob::new(SPDX, bytes) };
             statements.push((document, statement(sbom::PREDICATE_TYPE, predicate)));
         }
         if attach.provenance {
-            let predicate = provenance::predicate(self.target, &self.run(prepared))?;
+            let predicate = provenance::predicate(self.target, &self.run(gathered))?;
             let statement = statement(provenance::PREDICATE_TYPE, predicate);
             statements.push((statement.document("provenance", "provenance.intoto.json"), statement));
         }
@@ -116,13 +116,13 @@ impl Story<'_> {
         Ok(statements)
     }
 
-    fn run<'a>(&'a self, prepared: &'a Prepared) -> Run<'a> {
+    fn run<'a>(&'a self, gathered: &'a Gathered) -> Run<'a> {
         let options = &self.workshop.options;
         Run {
             builder: &self.workshop.builder.info().name,
-            source: (&prepared.facts.source.0, &prepared.facts.source.1),
-            firmware: &prepared.facts.firmware,
-            firmware_sha256: prepared.firmware_sha256.as_deref(),
+            source: (&gathered.facts.source.0, &gathered.facts.source.1),
+            firmware: &gathered.facts.firmware,
+            firmware_sha256: gathered.firmware_sha256.as_deref(),
             base: options.base_digests.get(&self.target.distro.release.base_image),
             compiler: self.record.compiler.as_deref().unwrap_or_default(),
             epoch: options.epoch,

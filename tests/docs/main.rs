@@ -56,6 +56,7 @@ pages! {
     progress_json: "docs/progress-json.md",
     project_file: "docs/project-file.md",
     supply_chain: "docs/supply-chain.md",
+    signing: "docs/signing.md",
 }
 
 #[test]

@@ -7,7 +7,6 @@ mod builders;
 mod buildkit;
 mod files;
 mod forge;
-#[cfg(feature = "heavy")]
 mod heavy;
 mod kernels;
 mod light;
@@ -15,6 +14,7 @@ mod multi_arch;
 mod node;
 mod rendered;
 mod report;
+mod sign;
 mod stack;
 mod supply;
 mod verify;
