@@ -1,4 +1,4 @@
-//! The story of one target: render → fetch, headers → solve → check → sign → boot → assemble → publish → record.
+//! The story of one target: render → fetch, headers → solve → check → sign → boot → assemble → publish → attach → record.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -59,15 +59,17 @@ pub(super) async fn build(
 }
 
 /// One target on its way.
-struct Story<'a> {
-    workshop: &'a Workshop,
-    target: &'a Target,
+pub(super) struct Story<'a> {
+    pub(super) workshop: &'a Workshop,
+    pub(super) target: &'a Target,
     index: usize,
     events: &'a UnboundedSender<Event>,
-    cancel: &'a CancellationToken,
+    pub(super) cancel: &'a CancellationToken,
     log: Log,
-    record: TargetRecord,
+    pub(super) record: TargetRecord,
     started: std::time::Duration,
+    /// Whether a module taints the kernel as proprietary.
+    proprietary: bool,
     phases: BTreeMap<String, f64>,
     phase: Option<(Phase, std::time::Duration)>,
 }
@@ -84,6 +86,7 @@ impl<'a> Story<'a> {
             log: Log::open(&workshop.options.logs, &name),
             record: blank_record(target, Outcome::Built, "built"),
             started: crate::env::now(),
+            proprietary: false,
             phases: BTreeMap::new(),
             phase: None,
         }
@@ -101,10 +104,15 @@ impl<'a> Story<'a> {
         let artifacts = self.check(&tar, firmware.as_ref()).await?;
         let artifacts = self.sign(artifacts).await?;
         self.boot(&artifacts, firmware.as_ref()).await?;
+        let gathered = self.gather(&artifacts, &source, firmware.as_ref()).await?;
         self.enter(Phase::Assemble);
         let image = self.assemble(artifacts, firmware).await?;
         self.enter(Phase::Publish);
         self.publish(&image).await?;
+        if let Some(gathered) = gathered {
+            self.enter(Phase::Attach);
+            self.attach(&image, &gathered).await?;
+        }
         self.leave();
         Ok(image)
     }
@@ -199,6 +207,7 @@ impl<'a> Story<'a> {
         self.record.checks = inspection.checks;
         self.record.findings = inspection.findings;
         self.record.compiler = Some(inspection.compiler);
+        self.proprietary = inspection.proprietary;
         if errors.is_empty() { Ok(artifacts) } else { Err(TargetError::Rejected(errors)) }
     }
 
@@ -250,6 +259,9 @@ impl<'a> Story<'a> {
         if let Some(signer) = &self.record.signer {
             labels.extend(render::signer_labels(signer));
         }
+        if self.proprietary {
+            labels.insert(render::TAINTS.into(), "P".into());
+        }
         ImageSpec {
             epoch: options.epoch,
             compression: options.compression,
@@ -295,6 +307,6 @@ fn context(source: &PreparedSource) -> Vec<ContextFile> {
     vec![ContextFile { path: "source.tar".into(), content: Content::File { path: source.tar.clone(), sha256: source.sha256.clone() } }]
 }
 
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, TargetError> + Send + 'static) -> Result<T, TargetError> {
+pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, TargetError> + Send + 'static) -> Result<T, TargetError> {
     tokio::task::spawn_blocking(work).await.map_err(|error| TargetError::Internal(error.to_string()))?
 }

@@ -155,6 +155,7 @@ impl Place {
                 solve: Arc::default(),
                 compression: Compression::Zstd,
                 epoch: 0,
+                attach: None,
                 logs: path("logs"),
                 work: path("work"),
                 base_digests: BTreeMap::new(),

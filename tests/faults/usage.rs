@@ -43,7 +43,7 @@ error: unknown key `license`
   --> DIR/profiles/drivers/kmf.yaml:5:1
    |
  5 | license: GPL-2.0-only
-   | ^^^^^^^ expected one of `id`, `name`, `summary`, `homepage`, `licence`, `versions`, `build`, `modules`, `ignored_modules`, `firmware`, `requires`, `in_tree`, `remove_first`, `load_first`, `load`
+   | ^^^^^^^ expected one of `id`, `name`, `summary`, `homepage`, `licence`, `redistribution`, `licence_files`, `versions`, `build`, `modules`, `ignored_modules`, `firmware`, `requires`, `in_tree`, `remove_first`, `load_first`, `load`
   help      did you mean `licence`?
 exit 2
 error: `modules` must be a list
