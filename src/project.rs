@@ -40,6 +40,9 @@ pub struct ProjectFile {
     /// Prefixes of everything that is fetched, and what takes their place.
     #[serde(default)]
     pub mirrors: Mirrors,
+    /// Licences, as driver profiles have them, of what may be pushed although not everybody may pass it on; as `--accept-licence`.
+    #[serde(default)]
+    pub accept_licences: Vec<String>,
     /// Which drivers are built for which kernels. The rows add up. Left out: the command line says it.
     #[serde(default)]
     pub matrix: Option<Vec<MatrixRow>>,

@@ -67,6 +67,21 @@ fn every_target_has_a_cell_and_its_findings() {
 }
 
 #[test]
+fn kernels_stand_newest_first() {
+    let targets = ["6.1.0-9-amd64", "6.1.0-56-amd64", "6.12.1-1-amd64"].map(|kernel| target("zfs", kernel, "built", "built"));
+    let page = page(&Report::of(vec![record(1, &targets)], &|_| None));
+    let places = ["6.12.1-1-amd64<", "6.1.0-56-amd64<", "6.1.0-9-amd64<"].map(|kernel| page.find(&format!("<th scope=\"row\">{kernel}")).unwrap());
+    assert!(places.is_sorted(), "{places:?}");
+}
+
+#[test]
+fn literals_are_shown_as_such() {
+    let rejected = target("zfs", "6.1.0-56-amd64", "unsupported", "kernel has no `CONFIG_<X>`");
+    let page = page(&Report::of(vec![record(1, &[rejected])], &|_| None));
+    assert!(page.contains("<small>kernel has no <code>CONFIG_&lt;X&gt;</code></small>"), "{page}");
+}
+
+#[test]
 fn junit_counts_as_ci_systems_do() {
     let xml = junit(&report());
     assert!(xml.contains("<testsuites name=\"kmodforge\" tests=\"3\" failures=\"1\" errors=\"0\" skipped=\"1\" time=\"184.500\">"), "{xml}");
