@@ -95,7 +95,7 @@ impl Story<'_> {
     }
 
     /// What there is to say about the image: each statement with the document that those get who do not want statements.
-    fn statements(&self, attach: &Attach, gathered: &Gathered, image: &Image, subjects: &[Digest]) -> Result<Vec<(Document, Statement)>, TargetError> {
+    fn statements(&self, attach: &Attach, gathered: &Gathered, image: &Image, subjects: &[Digest]) -> Result<Vec<(Document, Option<Statement>)>, TargetError> {
         let name = self.target.image.name();
         let subjects: Vec<_> = subjects.iter().map(|digest| Subject { name: name.clone(), digest: digest.clone() }).collect();
         let statement = |predicate_type, predicate| Statement { subjects: subjects.clone(), predicate_type, predicate };
@@ -103,16 +103,16 @@ impl Story<'_> {
         if attach.sbom {
             let bytes = sbom::document(self.target, &image.manifest.digest, &gathered.facts, self.workshop.options.epoch);
             let predicate = serde_json::from_slice(&bytes).map_err(|error| TargetError::Internal(error.to_string()))?;
-            let document = Document { kind: "sbom", file: "sbom.spdx.json", predicate_type: sbom::PREDICATE_TYPE, blob: Blob::new(SPDX, bytes) };
-            statements.push((document, statement(sbom::PREDICATE_TYPE, predicate)));
+            let document = Document { kind: "sbom", file: "sbom.spdx.json", predicate_type: Some(sbom::PREDICATE_TYPE), blob: Blob::new(SPDX, bytes) };
+            statements.push((document, Some(statement(sbom::PREDICATE_TYPE, predicate))));
         }
         if attach.provenance {
             let predicate = provenance::predicate(self.target, &self.run(gathered))?;
             let statement = statement(provenance::PREDICATE_TYPE, predicate);
-            statements.push((statement.document("provenance", "provenance.intoto.json"), statement));
+            statements.push((statement.document("provenance", "provenance.intoto.json"), Some(statement)));
         }
         let statement = statement(CHECKS_TYPE, checks(&self.record));
-        statements.push((statement.document("checks", "checks.intoto.json"), statement));
+        statements.push((statement.document("checks", "checks.intoto.json"), Some(statement)));
         Ok(statements)
     }
 
@@ -139,14 +139,20 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
-    async fn all(&mut self, attach: &Attach, image: &Image, subjects: &[Digest], statements: &[(Document, Statement)]) -> Result<(), Option<RegistryError>> {
+    async fn all(
+        &mut self,
+        attach: &Attach,
+        image: &Image,
+        subjects: &[Digest],
+        statements: &[(Document, Option<Statement>)],
+    ) -> Result<(), Option<RegistryError>> {
         for (document, _) in statements {
             let referrer = document.referrer(&image.manifest.descriptor());
             self.registry.attach(self.image, &image.manifest.digest, &referrer).await?;
             self.done(document.kind, &document.blob.media_type, &referrer.descriptor.digest);
         }
         let Some(key) = &attach.key else { return Ok(()) };
-        let attestations: Vec<_> = statements.iter().map(|(_, statement)| Entry::attestation(statement, key)).collect();
+        let attestations: Vec<_> = statements.iter().filter_map(|(_, statement)| Some(Entry::attestation(statement.as_ref()?, key))).collect();
         for digest in subjects {
             self.add(&attestations_of(self.image, digest), &attestations).await?;
         }
@@ -171,7 +177,7 @@ impl Work<'_> {
 }
 
 /// Names of everything that is to be attached, in order.
-fn wanted(attach: &Attach, statements: &[(Document, Statement)]) -> Vec<&'static str> {
+fn wanted(attach: &Attach, statements: &[(Document, Option<Statement>)]) -> Vec<&'static str> {
     let signed = attach.key.iter().flat_map(|_| ["attestation", "signature"]);
     statements.iter().map(|(document, _)| document.kind).chain(signed).collect()
 }
