@@ -116,6 +116,7 @@ fn record(target: TargetLabel, fails: bool, index: usize) -> TargetRecord {
         modules: Vec::new(),
         checks: if fails { 0 } else { 14 },
         findings: if index == 1 { vec![warning] } else { Vec::new() },
+        boot: None,
         image_bytes: if fails { 0 } else { 4_200_000 },
         pushed_bytes: if fails { 0 } else { 31_000 },
         attachments: Vec::new(),

@@ -14,7 +14,9 @@ readonly COMMANDS='
     dockerd:docker.io docker:docker.io runc:runc iptables:iptables ip:iproute2
     docker-registry:docker-registry skopeo:skopeo mmdebstrap:mmdebstrap gpgv:gpgv
     modprobe:kmod shellcheck:shellcheck python3:python3 curl:curl xz:xz-utils git:git
-    cc:gcc make:make openssl:openssl softhsm2-util:softhsm2 chromium:chromium'
+    qemu-system-x86_64:qemu-system-x86 qemu-system-aarch64:qemu-system-arm
+    cc:gcc c++:g++ make:make openssl:openssl softhsm2-util:softhsm2
+    sbsign:sbsigntool cpio:cpio chromium:chromium'
 
 missing_packages() {
     local pair
@@ -23,6 +25,8 @@ missing_packages() {
     done | sort -u
     [ -f /etc/ssl/certs/ca-certificates.crt ] || echo ca-certificates
     [ -f /usr/include/stdio.h ] || echo libc6-dev
+    [ -f /usr/share/seabios/bios-256k.bin ] || echo seabios
+    [ -f /usr/share/OVMF/OVMF_VARS_4M.snakeoil.fd ] || echo ovmf
     python3 -c 'import ensurepip' 2>/dev/null || echo python3-venv
     # The kernel's own sign-file, to compare signatures with.
     ls /usr/lib/linux-kbuild-*/scripts/sign-file >/dev/null 2>&1 || sign_file_package

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 mod attach;
+mod boot;
 mod build;
 mod report;
 mod select;
@@ -13,6 +14,7 @@ mod values;
 mod verbs;
 
 pub use attach::AttachArgs;
+pub use boot::BootArgs;
 pub use build::{BuildArgs, Compression, Progress};
 pub use report::ReportArgs;
 pub use select::{ProjectArgs, RegistryArgs, SelectArgs};
@@ -107,7 +109,7 @@ pub enum Command {
     /// List, show and check profiles; print their JSON Schemas.
     #[command(subcommand)]
     Profile(ProfileCommand),
-    /// Tell what works here: builder, registry, credentials; each with its remedy.
+    /// Tell what works here: builder, registry, packages, QEMU; each with its remedy.
     Doctor(DoctorArgs),
     /// Print a completion script for a shell.
     Completions(CompletionsArgs),

@@ -10,6 +10,7 @@ pub mod ui;
 // pipeline
 pub mod pipeline;
 // outside world
+pub mod boot;
 pub mod buildkit;
 pub mod kernel_index;
 pub mod registry;

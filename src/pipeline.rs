@@ -1,6 +1,7 @@
 //! N workers, and what they share. The story of one target is in [`target`].
 
 pub mod attach;
+mod boot;
 pub mod event;
 mod failure;
 mod inspect;
@@ -20,12 +21,14 @@ use tokio::sync::OnceCell;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio_util::sync::CancellationToken;
 
+pub use boot::{boot_plan, boot_record};
 pub use failure::{TargetError, explain_solve};
 pub use inspect::{Inspection, expectations, inspect, kernel_facts};
 pub use sign::Signing;
 pub use sources::{firmware, sources};
 
 use self::event::Event;
+use crate::boot::Booter;
 use crate::builder::{Builder, SolveOptions, SolveRequest};
 use crate::fetch::Fetcher;
 use crate::fetch::source::{PreparedFirmware, PreparedSource};
@@ -52,6 +55,8 @@ pub struct Workshop {
     pub layers: Arc<LayerCache>,
     /// Configurations of kernels.
     pub memory: KernelMemory,
+    /// What boots kernels with the images; `None` if that is not done.
+    pub booter: Option<Arc<Booter>>,
     /// Choices.
     pub options: Options,
     /// Sources, prepared once per driver version.
@@ -205,6 +210,7 @@ pub fn blank_record(target: &Target, outcome: Outcome, why: impl Into<String>) -
         modules: target.driver.modules().iter().filter(|module| module.load).map(|module| module.name.clone()).collect(),
         checks: 0,
         findings: Vec::new(),
+        boot: None,
         image_bytes: 0,
         pushed_bytes: 0,
         attachments: Vec::new(),

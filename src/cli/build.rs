@@ -6,6 +6,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use clap::{Args, ValueEnum};
 
 use super::attach::AttachArgs;
+use super::boot::BootArgs;
 use super::select::{RegistryArgs, SelectArgs};
 use super::sign::SignArgs;
 use super::values::{Output, SecretArg, parse_cache};
@@ -39,6 +40,9 @@ pub struct BuildArgs {
     /// Who signs the modules.
     #[command(flatten)]
     pub sign: SignArgs,
+    /// Whether kernels are booted.
+    #[command(flatten)]
+    pub boot: BootArgs,
     /// How the run goes.
     #[command(flatten)]
     pub run: RunArgs,

@@ -48,10 +48,15 @@ pub async fn run(global: &GlobalArgs, args: &BuildArgs, ui: &Ui, cancel: Cancell
         licences::refuse(&plan, &accepted.chain(&args.attach.accepted_licences).map(String::as_str).collect::<Vec<_>>())?;
     }
 
+    let booter = super::boot::booter(&session, &args.boot)?;
+    if let Some(booter) = &booter {
+        let wanted = plan.targets.iter().filter(|target| matches!(target.state, State::Build(_)));
+        super::boot::prepare(booter, wanted.map(|target| target.arch), ui).await?;
+    }
     let builder = builder_for(&plan, &session, args, ui, &cancel).await?;
     let work = temporary_folder()?;
     let options = choices.options(&session, args, &plan, jobs(args, builder.as_ref()), work.path(), bases);
-    let workshop = workshop(&session, options, args.result.push.then_some(registry), builder.clone())?;
+    let workshop = Workshop { booter, ..workshop(&session, options, args.result.push.then_some(registry), builder.clone())? };
 
     let record = RecordFile::new(&args.result.record, &plan, &builder.info().name, started);
     let progress = ui.progress();
@@ -122,6 +127,7 @@ fn workshop(session: &Session, options: Options, registry: Option<Arc<Registry>>
         builder,
         fetcher: session.fetcher.clone(),
         registry,
+        booter: None,
         layers: Arc::new(LayerCache::open(&session.cache.join("layers"))?),
         memory: session.memory.clone(),
         options,

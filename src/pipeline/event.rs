@@ -23,6 +23,8 @@ pub enum Phase {
     Check,
     /// Signing them.
     Sign,
+    /// Booting the kernel.
+    Boot,
     /// Making the image.
     Assemble,
     /// Uploading it.
@@ -40,6 +42,7 @@ impl Phase {
             Self::Compile => "compile",
             Self::Check => "check",
             Self::Sign => "sign",
+            Self::Boot => "boot",
             Self::Assemble => "assemble",
             Self::Publish => "publish",
             Self::Attach => "attach",

@@ -1,4 +1,4 @@
-//! The story of one target: render → fetch, headers → solve → check → sign → assemble → publish → attach → record.
+//! The story of one target: render → fetch, headers → solve → check → sign → boot → assemble → publish → attach → record.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -15,6 +15,7 @@ use crate::builder::{Content, ContextFile, SolveError, SolveRequest};
 use crate::check;
 use crate::error::Failure;
 use crate::fetch::source::{self, PreparedFirmware, PreparedSource};
+use crate::finding::Severity;
 use crate::image::artifacts::Artifacts;
 use crate::image::assemble::{Image, ImageSpec, assemble};
 use crate::kmod::config::KernelConfig;
@@ -49,7 +50,7 @@ pub(super) async fn build(
         Err(error) => {
             record.outcome = error.outcome();
             record.why = error.summary();
-            if let TargetError::Rejected(_) = &error {
+            if let TargetError::Rejected(_) | TargetError::NotLoaded { .. } = &error {
                 record.digest = None;
             }
             (Finished { record, image: None }, error.explain(target))
@@ -102,6 +103,7 @@ impl<'a> Story<'a> {
         self.enter(Phase::Check);
         let artifacts = self.check(&tar, firmware.as_ref()).await?;
         let artifacts = self.sign(artifacts).await?;
+        self.boot(&artifacts, firmware.as_ref()).await?;
         let gathered = self.gather(&artifacts, &source, firmware.as_ref()).await?;
         self.enter(Phase::Assemble);
         let image = self.assemble(artifacts, firmware).await?;
@@ -212,13 +214,27 @@ impl<'a> Story<'a> {
     async fn sign(&mut self, artifacts: Arc<Artifacts>) -> Result<Arc<Artifacts>, TargetError> {
         let Some(signing) = self.workshop.options.signing.clone() else { return Ok(artifacts) };
         self.enter(Phase::Sign);
-        let (signed, hash) = blocking({
+        let signed = blocking({
             let signing = signing.clone();
             move || super::sign::sign(&artifacts, &signing)
         })
         .await?;
-        self.record.signer = Some(signing.describe(hash));
-        Ok(Arc::new(signed))
+        self.record.signer = Some(signing.describe(signed.hash));
+        self.record.findings.extend(signed.warning);
+        Ok(Arc::new(signed.artifacts))
+    }
+
+    /// Loads the modules into their kernel, if that is asked for.
+    async fn boot(&mut self, artifacts: &Arc<Artifacts>, firmware: Option<&PreparedFirmware>) -> Result<(), TargetError> {
+        let Some(booter) = &self.workshop.booter else { return Ok(()) };
+        self.enter(Phase::Boot);
+        let log = self.log.of_boot();
+        let places = (self.workshop.options.work.as_path(), log.as_path());
+        let report = super::boot::boot(booter, self.target, artifacts.clone(), firmware, places, self.cancel).await?;
+        self.record.boot = Some(super::boot_record(&report, &log));
+        let errors: Vec<_> = report.findings.iter().filter(|finding| finding.severity == Severity::Error).cloned().collect();
+        self.record.findings.extend(report.findings);
+        if errors.is_empty() { Ok(()) } else { Err(TargetError::NotLoaded { findings: errors, log: log.display().to_string() }) }
     }
 
     async fn assemble(&mut self, artifacts: Arc<Artifacts>, firmware: Option<PreparedFirmware>) -> Result<Image, TargetError> {

@@ -1,6 +1,7 @@
 //! Driver profiles: where a driver's source is, how it is built, which modules and firmware come out.
 
 mod check;
+mod load;
 mod select;
 
 use std::collections::BTreeMap;
@@ -13,6 +14,7 @@ use super::{Id, InnerPath, Sha256Hex, Version};
 use crate::arch::Arch;
 use crate::kernel::KernelVersion;
 use crate::yaml::Source as Document;
+pub use load::{Answer, Load};
 pub use select::Unsupported;
 
 /// A driver, `drivers/<id>.yaml`.
@@ -61,6 +63,9 @@ pub struct DriverProfile {
     /// Modules of the kernel that should be loaded first, though no symbol dependency says so.
     #[serde(default)]
     pub load_first: Vec<String>,
+    /// What is expected when the modules are loaded into their kernel on a virtual machine.
+    #[serde(default)]
+    pub load: Load,
 }
 
 impl DriverProfile {

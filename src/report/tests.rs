@@ -75,6 +75,15 @@ fn kernels_stand_newest_first() {
 }
 
 #[test]
+fn a_boot_is_told_with_its_log() {
+    let mut booted = target("zfs", "6.1.0-56-amd64", "built", "built");
+    booted["boot"] = json!({"accelerator": "tcg", "seconds": 6.25, "loaded": ["spl", "zfs"], "bound": ["0000:00:04.0"], "taint": 4097, "log": "boot.log"});
+    let page = page(&Report::of(vec![record(1, &[booted])], &|name| Some(format!("<{name}>"))));
+    assert!(page.contains("<dt>boot</dt><dd>tcg in 6.2 s: loaded spl, zfs; bound 0000:00:04.0; taint 4097</dd>"), "{page}");
+    assert!(page.contains("<summary>Boot log</summary><pre>&lt;boot.log&gt;</pre>") && page.contains("<pre>&lt;build.log&gt;</pre>"), "{page}");
+}
+
+#[test]
 fn literals_are_shown_as_such() {
     let rejected = target("zfs", "6.1.0-56-amd64", "unsupported", "kernel has no `CONFIG_<X>`");
     let page = page(&Report::of(vec![record(1, &[rejected])], &|_| None));

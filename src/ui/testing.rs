@@ -150,6 +150,7 @@ pub(super) fn target_record(target: TargetLabel, outcome: Outcome, why: &str) ->
         modules: vec!["v4l2loopback.ko".into()],
         checks: if built { 14 } else { 0 },
         findings: Vec::new(),
+        boot: None,
         image_bytes: if built { 4_200_000 } else { 0 },
         pushed_bytes: if built { 31_400 } else { 0 },
         attachments: Vec::new(),

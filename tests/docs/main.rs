@@ -57,6 +57,7 @@ pages! {
     project_file: "docs/project-file.md",
     supply_chain: "docs/supply-chain.md",
     signing: "docs/signing.md",
+    prove_an_image: "docs/prove-an-image.md",
 }
 
 #[test]
