@@ -62,12 +62,12 @@ struct ArtifactManifest {
 /// A document to attach to an image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Document {
-    /// What people call it: `sbom`, `provenance`, `checks`.
+    /// What people call it: `sbom`, `provenance`, `checks`, `boot-log`.
     pub kind: &'static str,
     /// The file's name for those who download it: `sbom.spdx.json`.
     pub file: &'static str,
-    /// Type of the predicate that it is, or is part of: `https://spdx.dev/Document`.
-    pub predicate_type: &'static str,
+    /// Type of the predicate that it is, or is part of: `https://spdx.dev/Document`. A log is none.
+    pub predicate_type: Option<&'static str>,
     /// The document itself, in a form that needs no signature around it.
     pub blob: Blob,
 }
@@ -77,7 +77,7 @@ impl Document {
     #[must_use]
     pub fn referrer(&self, subject: &Descriptor) -> Referrer {
         let config = Blob::new(EMPTY, b"{}".to_vec());
-        let annotations = BTreeMap::from([(PREDICATE_TYPE.to_owned(), self.predicate_type.to_owned())]);
+        let annotations: BTreeMap<_, _> = self.predicate_type.iter().map(|kind| (PREDICATE_TYPE.to_owned(), (*kind).to_owned())).collect();
         let title = BTreeMap::from([(TITLE.to_owned(), self.file.to_owned())]);
         let manifest = ArtifactManifest {
             schema_version: 2,

@@ -42,6 +42,9 @@ pub struct ProjectFile {
     /// Prefixes of everything that is fetched, and what takes their place.
     #[serde(default)]
     pub mirrors: Mirrors,
+    /// Licences, as driver profiles have them, of what may be pushed although not everybody may pass it on; as `--accept-licence`.
+    #[serde(default)]
+    pub accept_licences: Vec<String>,
     /// Load modules into their own kernel in QEMU before they are published, as `--boot` does: `true`, or a mapping that says how.
     #[serde(default)]
     pub boot: Option<Boot>,

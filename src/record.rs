@@ -74,7 +74,7 @@ pub enum Outcome {
 /// A document or signature that was attached to an image.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Attachment {
-    /// `sbom`, `provenance`, `checks`, `attestation`, `signature`.
+    /// `sbom`, `provenance`, `checks`, `boot-log`, `attestation`, `signature`.
     pub kind: String,
     /// Its media type: `application/spdx+json`.
     pub media_type: String,

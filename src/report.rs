@@ -19,6 +19,8 @@ pub struct Entry {
     pub record: TargetRecord,
     /// The end of its build log, if it can be read.
     pub log: Option<String>,
+    /// The end of what the kernel said, if it was booted.
+    pub boot_log: Option<String>,
 }
 
 /// Targets of one or several runs, each once.
@@ -33,9 +35,9 @@ pub struct Report {
 }
 
 impl Report {
-    /// Puts records together. Where several speak of a target, the run that began last is right. `log` gives the end of a target's log.
+    /// Puts records together. Where several speak of a target, the run that began last is right. `log` gives the end of a log by the name in the record.
     #[must_use]
-    pub fn of(mut records: Vec<Record>, log: &dyn Fn(&TargetRecord) -> Option<String>) -> Self {
+    pub fn of(mut records: Vec<Record>, log: &dyn Fn(&str) -> Option<String>) -> Self {
         records.sort_by_key(|record| record.started);
         let mut report = Self::default();
         for record in records {
@@ -44,8 +46,9 @@ impl Report {
                 report.tools.push(record.tool);
             }
             for target in record.targets {
-                let log = log(&target);
-                report.entries.insert(target.target.clone(), Entry { record: target, log });
+                let of_boot = target.boot.as_ref().and_then(|boot| boot.log.as_deref());
+                let (log, boot_log) = (target.log.as_deref().and_then(log), of_boot.and_then(log));
+                report.entries.insert(target.target.clone(), Entry { record: target, log, boot_log });
             }
         }
         report

@@ -45,7 +45,7 @@ impl Statement {
     /// The statement as a document to attach.
     #[must_use]
     pub fn document(&self, kind: &'static str, file: &'static str) -> Document {
-        Document { kind, file, predicate_type: self.predicate_type, blob: Blob::new(IN_TOTO, self.to_bytes()) }
+        Document { kind, file, predicate_type: Some(self.predicate_type), blob: Blob::new(IN_TOTO, self.to_bytes()) }
     }
 
     /// The statement in a signed envelope.

@@ -126,7 +126,7 @@ fn an_envelope_signs_type_and_statement() {
 #[test]
 fn a_referrer_names_its_image_and_its_kind() {
     let image = Blob::new(MANIFEST, b"image".to_vec());
-    let document = Document { kind: "sbom", file: "sbom.spdx.json", predicate_type: "https://spdx.dev/Document", blob: Blob::new(SPDX, b"{}".to_vec()) };
+    let document = Document { kind: "sbom", file: "sbom.spdx.json", predicate_type: Some("https://spdx.dev/Document"), blob: Blob::new(SPDX, b"{}".to_vec()) };
     let Referrer { descriptor, artifact } = document.referrer(&image.descriptor());
     let manifest: serde_json::Value = serde_json::from_slice(&artifact.manifest.bytes).unwrap();
     assert_eq!((&manifest["subject"]["digest"], &manifest["artifactType"]), (&image.digest.as_str().into(), &SPDX.into()));

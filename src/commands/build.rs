@@ -44,7 +44,8 @@ pub async fn run(global: &GlobalArgs, args: &BuildArgs, ui: &Ui, cancel: Cancell
     };
     selection::tell_skipped(&plan, ui);
     if args.result.push {
-        licences::refuse(&plan, &args.attach.accepted_licences)?;
+        let accepted = session.project.iter().flat_map(|project| &project.content.accept_licences);
+        licences::refuse(&plan, &accepted.chain(&args.attach.accepted_licences).map(String::as_str).collect::<Vec<_>>())?;
     }
 
     let booter = super::boot::booter(&session, &args.boot)?;

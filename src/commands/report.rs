@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::cli::ReportArgs;
 use crate::error::{Exit, Failure, io_words};
-use crate::record::{Record, SCHEMA, TargetRecord};
+use crate::record::{Record, SCHEMA};
 use crate::report::{self, Report};
 use crate::ui::Ui;
 
@@ -20,7 +20,7 @@ const LOG: u64 = 64 << 10;
 pub fn run(args: &ReportArgs, ui: &Ui) -> Result<Exit, Failure> {
     let records = args.records.iter().map(|path| read(path)).collect::<Result<Vec<_>, _>>()?;
     let folders: Vec<PathBuf> = args.records.iter().filter_map(|path| path.parent()).map(Path::to_owned).collect();
-    let report = Report::of(records, &|target| log(target, &folders));
+    let report = Report::of(records, &|name| log(name, &folders));
     if let Some(file) = &args.junit {
         write(file, &report::junit(&report))?;
     }
@@ -46,9 +46,9 @@ fn read(path: &Path) -> Result<Record, Failure> {
     Ok(record)
 }
 
-/// The end of a target's log: where the record says, or there below the record's own folder.
-fn log(target: &TargetRecord, folders: &[PathBuf]) -> Option<String> {
-    let path = Path::new(target.log.as_deref()?);
+/// The end of a log: where the record says, or there below the record's own folder.
+fn log(name: &str, folders: &[PathBuf]) -> Option<String> {
+    let path = Path::new(name);
     let places = std::iter::once(path.to_owned()).chain(folders.iter().map(|folder| folder.join(path)));
     places.into_iter().find_map(|place| end_of(&place).ok())
 }

@@ -10,6 +10,7 @@ use super::TargetError;
 use super::target::{Story, blocking};
 use crate::attest::cosign::{Entry, attestations_of, has_entry, signatures_of, with_entries};
 use crate::attest::{Document, SPDX, SigningKey, Statement, Subject, has_referrer};
+use crate::boot;
 use crate::check::CHECKS;
 use crate::fetch::source::{PreparedFirmware, PreparedSource};
 use crate::finding::Severity;
@@ -27,6 +28,10 @@ use crate::sbom::{self, Facts, LICENCES, ModuleFile};
 /// Type of the predicate of a report of checks (in-toto attestation framework, "Test Result").
 const CHECKS_TYPE: &str = "https://in-toto.io/attestation/test-result/v0.1";
 
+/// Media type of what a kernel said.
+const BOOT_LOG: &str = "application/vnd.kmodforge.boot-log.v1";
+/// A kernel that says more than so many bytes says the same again and again.
+const LARGEST_LOG: usize = 4 << 20;
 /// What the checks are.
 const CHECKS_PAGE: &str = concat!(env!("CARGO_PKG_REPOSITORY"), "/blob/main/docs/checks.md");
 
@@ -95,7 +100,7 @@ impl Story<'_> {
     }
 
     /// What there is to say about the image: each statement with the document that those get who do not want statements.
-    fn statements(&self, attach: &Attach, gathered: &Gathered, image: &Image, subjects: &[Digest]) -> Result<Vec<(Document, Statement)>, TargetError> {
+    fn statements(&self, attach: &Attach, gathered: &Gathered, image: &Image, subjects: &[Digest]) -> Result<Vec<(Document, Option<Statement>)>, TargetError> {
         let name = self.target.image.name();
         let subjects: Vec<_> = subjects.iter().map(|digest| Subject { name: name.clone(), digest: digest.clone() }).collect();
         let statement = |predicate_type, predicate| Statement { subjects: subjects.clone(), predicate_type, predicate };
@@ -103,16 +108,19 @@ impl Story<'_> {
         if attach.sbom {
             let bytes = sbom::document(self.target, &image.manifest.digest, &gathered.facts, self.workshop.options.epoch);
             let predicate = serde_json::from_slice(&bytes).map_err(|error| TargetError::Internal(error.to_string()))?;
-            let document = Document { kind: "sbom", file: "sbom.spdx.json", predicate_type: sbom::PREDICATE_TYPE, blob: Blob::new(SPDX, bytes) };
-            statements.push((document, statement(sbom::PREDICATE_TYPE, predicate)));
+            let document = Document { kind: "sbom", file: "sbom.spdx.json", predicate_type: Some(sbom::PREDICATE_TYPE), blob: Blob::new(SPDX, bytes) };
+            statements.push((document, Some(statement(sbom::PREDICATE_TYPE, predicate))));
         }
         if attach.provenance {
             let predicate = provenance::predicate(self.target, &self.run(gathered))?;
             let statement = statement(provenance::PREDICATE_TYPE, predicate);
-            statements.push((statement.document("provenance", "provenance.intoto.json"), statement));
+            statements.push((statement.document("provenance", "provenance.intoto.json"), Some(statement)));
         }
-        let statement = statement(CHECKS_TYPE, checks(&self.record));
-        statements.push((statement.document("checks", "checks.intoto.json"), statement));
+        let boot_log = boot_log(&self.record);
+        let statement = statement(CHECKS_TYPE, checks(&self.record, boot_log.as_ref()));
+        statements.push((statement.document("checks", "checks.intoto.json"), Some(statement)));
+        // What the report says about it is signed; the log itself is for reading.
+        statements.extend(boot_log.map(|log| (log, None)));
         Ok(statements)
     }
 
@@ -139,14 +147,20 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
-    async fn all(&mut self, attach: &Attach, image: &Image, subjects: &[Digest], statements: &[(Document, Statement)]) -> Result<(), Option<RegistryError>> {
+    async fn all(
+        &mut self,
+        attach: &Attach,
+        image: &Image,
+        subjects: &[Digest],
+        statements: &[(Document, Option<Statement>)],
+    ) -> Result<(), Option<RegistryError>> {
         for (document, _) in statements {
             let referrer = document.referrer(&image.manifest.descriptor());
             self.registry.attach(self.image, &image.manifest.digest, &referrer).await?;
             self.done(document.kind, &document.blob.media_type, &referrer.descriptor.digest);
         }
         let Some(key) = &attach.key else { return Ok(()) };
-        let attestations: Vec<_> = statements.iter().map(|(_, statement)| Entry::attestation(statement, key)).collect();
+        let attestations: Vec<_> = statements.iter().filter_map(|(_, statement)| Some(Entry::attestation(statement.as_ref()?, key))).collect();
         for digest in subjects {
             self.add(&attestations_of(self.image, digest), &attestations).await?;
         }
@@ -171,7 +185,7 @@ impl Work<'_> {
 }
 
 /// Names of everything that is to be attached, in order.
-fn wanted(attach: &Attach, statements: &[(Document, Statement)]) -> Vec<&'static str> {
+fn wanted(attach: &Attach, statements: &[(Document, Option<Statement>)]) -> Vec<&'static str> {
     let signed = attach.key.iter().flat_map(|_| ["attestation", "signature"]);
     statements.iter().map(|(document, _)| document.kind).chain(signed).collect()
 }
@@ -216,22 +230,35 @@ pub async fn missing_of(
 }
 
 /// The predicate about what was checked: names of checks, and every finding.
-fn checks(record: &TargetRecord) -> serde_json::Value {
+fn checks(record: &TargetRecord, boot_log: Option<&Document>) -> serde_json::Value {
     let found = |severity: Severity, check: &str| record.findings.iter().any(|finding| finding.severity == severity && finding.check == check);
     let (mut passed, mut warned) = (Vec::new(), Vec::new());
-    for check in CHECKS {
-        if found(Severity::Warning, check.id) { warned.push(check.id) } else { passed.push(check.id) }
+    let of_boot = record.boot.iter().flat_map(|_| boot::CHECKS);
+    for check in CHECKS.iter().map(|check| check.id).chain(of_boot) {
+        if found(Severity::Warning, check) { warned.push(check) } else { passed.push(check) }
     }
+    let boot = record.boot.as_ref().map(|boot| {
+        json!({
+            "accelerator": boot.accelerator, "loaded": boot.loaded, "bound": boot.bound, "taint": boot.taint,
+            "log": boot_log.map(|log| json!({"sha256": log.blob.digest.hex()})),
+        })
+    });
     json!({
         "result": if warned.is_empty() { "PASSED" } else { "WARNED" },
         "configuration": [{
             "name": "kmodforge build", "uri": CHECKS_PAGE,
-            "annotations": {"kmodforge": env!("CARGO_PKG_VERSION"), "headers": record.headers, "findings": record.findings},
+            "annotations": {"kmodforge": env!("CARGO_PKG_VERSION"), "headers": record.headers, "findings": record.findings, "boot": boot},
         }],
         "passedTests": passed,
         "warnedTests": warned,
         "failedTests": [],
     })
+}
+
+/// Everything that the kernel said when it was booted with the modules.
+fn boot_log(record: &TargetRecord) -> Option<Document> {
+    let bytes = std::fs::read(record.boot.as_ref()?.log.as_ref()?).ok().filter(|bytes| bytes.len() <= LARGEST_LOG)?;
+    Some(Document { kind: "boot-log", file: "boot.log", predicate_type: None, blob: Blob::new(BOOT_LOG, bytes) })
 }
 
 /// The modules of a result, in order of their paths.

@@ -186,6 +186,14 @@ impl Place {
     }
 }
 
+/// The module under another licence, told in as many letters.
+fn closed(mut bytes: Vec<u8>) -> Vec<u8> {
+    let (open, closed) = (b"license=Dual BSD/GPL\0", b"license=Dual BSD/MPL\0");
+    let at = bytes.windows(open.len()).position(|window| window == open).unwrap();
+    bytes[at..at + closed.len()].copy_from_slice(closed);
+    bytes
+}
+
 /// So many targets that differ in their tags only: the modules of the fixtures are for one kernel.
 fn targets(count: usize) -> Vec<Target> {
     let target = fixture::target("kmf", KERNEL);
@@ -199,6 +207,20 @@ fn targets(count: usize) -> Vec<Target> {
 
 fn outcomes(finished: &[Finished]) -> Vec<Outcome> {
     finished.iter().map(|finished| finished.record.outcome).collect()
+}
+
+#[tokio::test]
+async fn a_module_that_taints_as_proprietary_is_labelled() {
+    for (changed, label) in [(false, None), (true, Some("P"))] {
+        let builder = FakeBuilder::new(move |request| {
+            let answer = result(&request.stage, "kmf_core.ko");
+            Ok(if changed && request.stage == "artifacts" { closed(answer) } else { answer })
+        });
+        let place = Place::new();
+        let finished = place.run(builder, &targets(1), &CancellationToken::new()).await;
+        let image = finished[0].image.as_ref().unwrap_or_else(|| panic!("{:?}", place.failures()));
+        assert_eq!(image.annotations.get("io.kmodforge.taints").map(String::as_str), label);
+    }
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! The page: a matrix of kernels and drivers, a dialog for each target. Style and script are part of it; it asks for nothing else, and its
 //! content security policy lets nothing else run.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
@@ -11,7 +12,8 @@ use sha2::{Digest as _, Sha256};
 use super::{Entry, OUTCOMES, Report, duration, escape, word};
 use crate::finding::Finding;
 use crate::image::assemble::rfc3339;
-use crate::record::{Outcome, TargetLabel};
+use crate::kernel::KernelRelease;
+use crate::record::{BootRecord, Outcome, TargetLabel};
 
 const STYLE: &str = include_str!("../../templates/report/style.css");
 const SCRIPT: &str = include_str!("../../templates/report/script.js");
@@ -60,6 +62,8 @@ fn matrix(page: &mut String, report: &Report) {
     let places: BTreeMap<_, _> =
         report.entries.iter().enumerate().map(|(number, (label, entry))| ((row(label), column(label)), (number, label, entry))).collect();
     let rows: BTreeSet<Row<'_>> = report.entries.keys().map(row).collect();
+    let mut rows: Vec<_> = rows.into_iter().collect();
+    rows.sort_by_cached_key(|(distro, release, kernel, arch)| (*distro, Reverse(kernel.parse::<KernelRelease>().ok()), *release, *arch));
     let columns: BTreeSet<_> = report.entries.keys().map(column).collect();
     page.push_str("<div class=\"scroll\"><table>\n<thead><tr><th scope=\"col\">kernel</th>");
     for (driver, version) in &columns {
@@ -102,7 +106,7 @@ fn cell(page: &mut String, number: usize, label: &TargetLabel, entry: &Entry) {
         "<td class=\"{0}\" data-words=\"{1}\"><button type=\"button\" data-target=\"target-{number}\">{0}<small>{2}</small></button></td>",
         word(record.outcome),
         escape(&words),
-        escape(&detail)
+        prose(&detail)
     );
 }
 
@@ -111,10 +115,10 @@ fn dialog(page: &mut String, number: usize, label: &TargetLabel, entry: &Entry) 
     let _ = write!(
         page,
         "<dialog id=\"target-{number}\" aria-labelledby=\"title-{number}\"><form method=\"dialog\"><button aria-label=\"close\">×</button></form>\n\
-         <h2 id=\"title-{number}\">{}</h2>\n<p class=\"{1}\">{1}: {2}</p>\n<dl>",
+         <h2 id=\"title-{number}\">{}</h2>\n<p class=\"{1}\">{2}</p>\n<dl>",
         escape(&label.to_string()),
         word(record.outcome),
-        escape(&record.why)
+        prose(&record.why)
     );
     let mut fact = |name: &str, value: String| {
         if !value.is_empty() {
@@ -129,6 +133,7 @@ fn dialog(page: &mut String, number: usize, label: &TargetLabel, entry: &Entry) 
     fact("modules", record.modules.join(", "));
     fact("checks", if record.checks > 0 { record.checks.to_string() } else { String::new() });
     fact("size", if record.image_bytes > 0 { format!("{} bytes, {} of them uploaded", record.image_bytes, record.pushed_bytes) } else { String::new() });
+    fact("boot", record.boot.as_ref().map(boot).unwrap_or_default());
     fact("attached", record.attachments.iter().map(|one| format!("{} {}", one.kind, one.digest)).collect::<Vec<_>>().join("\n"));
     fact("time", if record.seconds > 0.0 { duration(record.seconds) } else { String::new() });
     fact("phases", record.phases.iter().map(|(phase, seconds)| format!("{phase} {}", duration(*seconds))).collect::<Vec<_>>().join(", "));
@@ -140,17 +145,43 @@ fn dialog(page: &mut String, number: usize, label: &TargetLabel, entry: &Entry) 
         }
         page.push_str("</ul>\n");
     }
+    if let Some(log) = &entry.boot_log {
+        let _ = writeln!(page, "<details><summary>Boot log</summary><pre>{}</pre></details>", escape(log));
+    }
     if let Some(log) = &entry.log {
         let _ = writeln!(page, "<details><summary>Log</summary><pre>{}</pre></details>", escape(log));
     }
     page.push_str("</dialog>\n");
 }
 
+/// What a boot has shown.
+fn boot(boot: &BootRecord) -> String {
+    let mut text = format!("{} in {}: loaded {}", boot.accelerator, duration(boot.seconds), boot.loaded.join(", "));
+    if !boot.bound.is_empty() {
+        let _ = write!(text, "; bound {}", boot.bound.join(", "));
+    }
+    if let Some(taint) = boot.taint {
+        let _ = write!(text, "; taint {taint}");
+    }
+    text
+}
+
+/// A sentence whose literals stand in backticks.
+fn prose(text: &str) -> String {
+    let escaped = escape(text);
+    let parts: Vec<_> = escaped.split('`').collect();
+    // Without its partner, a backtick is one.
+    if parts.len() % 2 == 0 {
+        return escaped;
+    }
+    parts.iter().enumerate().map(|(number, part)| if number % 2 == 1 { format!("<code>{part}</code>") } else { (*part).to_owned() }).collect()
+}
+
 fn finding(page: &mut String, found: &Finding) {
-    let _ = write!(page, "<li class=\"{0}\"><b>{0}</b> <code>{1}</code> {2}", found.severity, escape(&found.check), escape(&found.message));
+    let _ = write!(page, "<li class=\"{0}\"><b>{0}</b> <code>{1}</code> {2}", found.severity, escape(&found.check), prose(&found.message));
     for (name, value) in [("file", &found.file), ("found", &found.found), ("expected", &found.expected), ("help", &found.help)] {
         if let Some(value) = value {
-            let _ = write!(page, "<br><small>{name} {}</small>", escape(value));
+            let _ = write!(page, "<br><small>{name} {}</small>", prose(value));
         }
     }
     page.push_str("</li>");

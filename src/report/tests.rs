@@ -67,6 +67,30 @@ fn every_target_has_a_cell_and_its_findings() {
 }
 
 #[test]
+fn kernels_stand_newest_first() {
+    let targets = ["6.1.0-9-amd64", "6.1.0-56-amd64", "6.12.1-1-amd64"].map(|kernel| target("zfs", kernel, "built", "built"));
+    let page = page(&Report::of(vec![record(1, &targets)], &|_| None));
+    let places = ["6.12.1-1-amd64<", "6.1.0-56-amd64<", "6.1.0-9-amd64<"].map(|kernel| page.find(&format!("<th scope=\"row\">{kernel}")).unwrap());
+    assert!(places.is_sorted(), "{places:?}");
+}
+
+#[test]
+fn a_boot_is_told_with_its_log() {
+    let mut booted = target("zfs", "6.1.0-56-amd64", "built", "built");
+    booted["boot"] = json!({"accelerator": "tcg", "seconds": 6.25, "loaded": ["spl", "zfs"], "bound": ["0000:00:04.0"], "taint": 4097, "log": "boot.log"});
+    let page = page(&Report::of(vec![record(1, &[booted])], &|name| Some(format!("<{name}>"))));
+    assert!(page.contains("<dt>boot</dt><dd>tcg in 6.2 s: loaded spl, zfs; bound 0000:00:04.0; taint 4097</dd>"), "{page}");
+    assert!(page.contains("<summary>Boot log</summary><pre>&lt;boot.log&gt;</pre>") && page.contains("<pre>&lt;build.log&gt;</pre>"), "{page}");
+}
+
+#[test]
+fn literals_are_shown_as_such() {
+    let rejected = target("zfs", "6.1.0-56-amd64", "unsupported", "kernel has no `CONFIG_<X>`");
+    let page = page(&Report::of(vec![record(1, &[rejected])], &|_| None));
+    assert!(page.contains("<small>kernel has no <code>CONFIG_&lt;X&gt;</code></small>"), "{page}");
+}
+
+#[test]
 fn junit_counts_as_ci_systems_do() {
     let xml = junit(&report());
     assert!(xml.contains("<testsuites name=\"kmodforge\" tests=\"3\" failures=\"1\" errors=\"0\" skipped=\"1\" time=\"184.500\">"), "{xml}");

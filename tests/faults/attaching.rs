@@ -116,13 +116,15 @@ async fn what_may_not_simply_be_passed_on_is_not_pushed() {
         str![[r"
 error: driver `kmf` may not be passed on without an agreement
   licence   GPL-2.0-only
-  help      if you may publish it: --accept-licence GPL-2.0-only
+  help      if you may publish it: --accept-licence GPL-2.0-only, or `accept_licences` in the project file
   help      or build it for this machine alone: --output docker in place of --push
 exit 2
 
 "]]
     );
     world.build("latest", &["--accept-licence", "GPL-2.0-only"]).await.ended(0);
+    world.write("kmodforge.yaml", "accept_licences: [GPL-2.0-only]\n");
+    world.build("latest", &["--force"]).await.ended(0);
     world.run(&["build", "--driver", "kmf", "--kernel", "latest", "--output", "oci:out"]).await.ended(0);
 }
 

@@ -9,9 +9,9 @@ use crate::template::quote_shell;
 ///
 /// # Errors
 /// When a target's modules or firmware need an acceptance that is not there.
-pub(super) fn refuse(plan: &Plan, accepted: &[String]) -> Result<(), Failure> {
+pub(super) fn refuse(plan: &Plan, accepted: &[&str]) -> Result<(), Failure> {
     let building = plan.targets.iter().filter(|target| matches!(target.state, State::Build(_)));
-    let Some(first) = building.flat_map(restricted).find(|part| !accepted.iter().any(|licence| licence == part.licence)) else { return Ok(()) };
+    let Some(first) = building.flat_map(restricted).find(|part| !accepted.contains(&part.licence)) else { return Ok(()) };
     let Part { what, licence, redistribution } = first;
     let why = match redistribution {
         Redistribution::Permitted | Redistribution::Unmodified => "may be passed on only unmodified",
@@ -20,7 +20,7 @@ pub(super) fn refuse(plan: &Plan, accepted: &[String]) -> Result<(), Failure> {
     };
     Err(Failure::new(Exit::Usage, format!("{what} {why}"))
         .fact("licence", licence)
-        .help(format!("if you may publish it: --accept-licence {}", quote_shell(licence)))
+        .help(format!("if you may publish it: --accept-licence {}, or `accept_licences` in the project file", quote_shell(licence)))
         .help("or build it for this machine alone: --output docker in place of --push"))
 }
 
@@ -72,16 +72,16 @@ mod tests {
             (Redistribution::Unmodified, "may be passed on only unmodified"),
         ] {
             let plan = plan(redistribution);
-            let failure = refuse(&plan, &["MIT".into()]).unwrap_err();
+            let failure = refuse(&plan, &["MIT"]).unwrap_err();
             assert_eq!(
                 failure.to_string(),
                 format!(
-                    "error: driver `v4l2loopback` {words}\n  licence   GPL-2.0-or-later\n  help      if you may publish it: --accept-licence GPL-2.0-or-later\n  \
+                    "error: driver `v4l2loopback` {words}\n  licence   GPL-2.0-or-later\n  help      if you may publish it: --accept-licence GPL-2.0-or-later, or `accept_licences` in the project file\n  \
                      help      or build it for this machine alone: --output docker in place of --push"
                 )
             );
             assert_eq!(failure.exit, Exit::Usage);
-            assert_eq!(refuse(&plan, &["GPL-2.0-or-later".into()]), Ok(()));
+            assert_eq!(refuse(&plan, &["GPL-2.0-or-later"]), Ok(()));
         }
     }
 }

@@ -220,6 +220,19 @@ async fn what_is_no_package_is_named() {
 }
 
 #[tokio::test]
+async fn the_licence_of_a_package_comes_along_unless_the_source_has_its_own() {
+    let dir = tempfile::tempdir().unwrap();
+    for (own, expected) in [(None, "theirs"), (Some(File("./usr/src/x/copyright", b"own")), "own")] {
+        let files: Vec<_> = [File("./usr/src/x/Kbuild", b"k"), File("./usr/share/doc/x-dkms/copyright", b"theirs")].into_iter().chain(own).collect();
+        let package = deb("data.tar", &archive(&files, 0));
+        let server = Server::files([("/d.deb", package.clone())]).await;
+        let prepared = prepare(&fetcher(dir.path()), &[deb_at(format!("{}/d.deb", server.url), &package, "usr/src/x")], dir.path()).await.unwrap();
+        let found: Vec<_> = entries(&prepared.tar).into_iter().map(|(path, _, _, content)| (path, content)).collect();
+        assert_eq!(found, [("Kbuild".to_owned(), "k".to_owned()), ("copyright".to_owned(), expected.to_owned())]);
+    }
+}
+
+#[tokio::test]
 async fn firmware_goes_where_the_profile_says() {
     let dir = tempfile::tempdir().unwrap();
     let first = deb(
