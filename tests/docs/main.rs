@@ -55,6 +55,7 @@ pages! {
     performance: "docs/performance.md",
     progress_json: "docs/progress-json.md",
     project_file: "docs/project-file.md",
+    security: "docs/security.md",
     signing: "docs/signing.md",
 }
 
