@@ -4,13 +4,19 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+mod attach;
+mod boot;
 mod build;
+mod report;
 mod select;
 mod sign;
 mod values;
 mod verbs;
 
+pub use attach::AttachArgs;
+pub use boot::BootArgs;
 pub use build::{BuildArgs, Compression, Progress};
+pub use report::ReportArgs;
 pub use select::{ProjectArgs, RegistryArgs, SelectArgs};
 pub use sign::{KeyArg, SignArgs, SignCertArgs, SignImageArgs};
 pub use values::{DistroArg, Fallback, Output, SecretArg, SecretSource};
@@ -93,6 +99,8 @@ pub enum Command {
     Render(Box<RenderArgs>),
     /// Check an image against its kernel.
     Verify(Box<VerifyArgs>),
+    /// Show what became of targets: one HTML page, or `JUnit` XML.
+    Report(ReportArgs),
     /// Sign the modules of an image that exists.
     Sign(Box<SignImageArgs>),
     /// List kernels, or tell which profiles recognise a release.
@@ -101,7 +109,7 @@ pub enum Command {
     /// List, show and check profiles; print their JSON Schemas.
     #[command(subcommand)]
     Profile(ProfileCommand),
-    /// Tell what works here: builder, registry, credentials; each with its remedy.
+    /// Tell what works here: builder, registry, packages, QEMU; each with its remedy.
     Doctor(DoctorArgs),
     /// Print a completion script for a shell.
     Completions(CompletionsArgs),

@@ -22,7 +22,7 @@ use tokio::sync::{OwnedMutexGuard, Semaphore};
 pub use self::cached::Fetched;
 pub use self::error::{DiskProblem, FetchError, Place, Problem};
 use self::transfer::{Request, Transfers};
-pub(crate) use self::unpack::decompress;
+pub(crate) use self::unpack::{decompress, open_deb};
 use crate::env;
 use crate::mirror::Mirrors;
 

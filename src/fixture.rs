@@ -43,6 +43,7 @@ runtime:
   files: [usr/bin/kmod]
   links: { usr/sbin/modprobe: ../bin/kmod }
 node: { firmware_directory: /lib/firmware }
+boot: { packages: ['linux-image-{kernel}'], kernel: 'boot/vmlinuz-{kernel}', modules: 'usr/lib/modules/{kernel}' }
 ";
 
 /// The driver profiles that tests name.
@@ -131,6 +132,7 @@ pub(crate) fn kernel(release: &str) -> PublishedKernel {
         release: release.parse().unwrap(),
         flavour: if release.contains("cloud") { "cloud".into() } else { String::new() },
         headers: vec![package(&format!("linux-headers-{release}")), package("linux-kbuild-6.1")],
+        image: vec![package(&format!("linux-image-{release}"))],
         compilers: vec!["gcc-12".into()],
         backport: false,
         origin: "bookworm".into(),

@@ -10,9 +10,15 @@ pub mod ui;
 // pipeline
 pub mod pipeline;
 // outside world
+pub mod boot;
 pub mod buildkit;
 pub mod kernel_index;
 pub mod registry;
+// proof
+pub mod attest;
+pub mod provenance;
+pub mod report;
+pub mod sbom;
 // stages
 pub mod builder;
 pub mod check;

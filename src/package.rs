@@ -31,6 +31,9 @@ pub struct PublishedKernel {
     pub flavour: String,
     /// The headers and everything of the kernel that they depend on, the release's own package first.
     pub headers: Vec<Package>,
+    /// The kernel's image and its own modules; empty where the distro profile does not tell, or the repositories have none.
+    #[serde(default)]
+    pub image: Vec<Package>,
     /// Compilers that the headers depend on, by their programs (`gcc-12`), in the order in which they are named.
     pub compilers: Vec<String>,
     /// Whether it comes from a repository beside the release proper (backports): `latest` passes it over.

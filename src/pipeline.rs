@@ -1,5 +1,7 @@
 //! N workers, and what they share. The story of one target is in [`target`].
 
+pub mod attach;
+mod boot;
 pub mod event;
 mod failure;
 mod inspect;
@@ -19,12 +21,14 @@ use tokio::sync::OnceCell;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio_util::sync::CancellationToken;
 
+pub use boot::{boot_plan, boot_record};
 pub use failure::{TargetError, explain_solve};
 pub use inspect::{Inspection, expectations, inspect, kernel_facts};
 pub use sign::Signing;
 pub use sources::{firmware, sources};
 
 use self::event::Event;
+use crate::boot::Booter;
 use crate::builder::{Builder, SolveOptions, SolveRequest};
 use crate::fetch::Fetcher;
 use crate::fetch::source::{PreparedFirmware, PreparedSource};
@@ -51,6 +55,8 @@ pub struct Workshop {
     pub layers: Arc<LayerCache>,
     /// Configurations of kernels.
     pub memory: KernelMemory,
+    /// What boots kernels with the images; `None` if that is not done.
+    pub booter: Option<Arc<Booter>>,
     /// Choices.
     pub options: Options,
     /// Sources, prepared once per driver version.
@@ -74,6 +80,8 @@ pub struct Options {
     pub compression: Compression,
     /// Time of everything in the image, seconds since 1970.
     pub epoch: u64,
+    /// What is attached to published images; nothing if `None`.
+    pub attach: Option<attach::Attach>,
     /// Folder for build logs.
     pub logs: PathBuf,
     /// Folder for what is on its way; the caller removes it.
@@ -202,8 +210,10 @@ pub fn blank_record(target: &Target, outcome: Outcome, why: impl Into<String>) -
         modules: target.driver.modules().iter().filter(|module| module.load).map(|module| module.name.clone()).collect(),
         checks: 0,
         findings: Vec::new(),
+        boot: None,
         image_bytes: 0,
         pushed_bytes: 0,
+        attachments: Vec::new(),
         seconds: 0.0,
         phases: BTreeMap::new(),
         log: None,

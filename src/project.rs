@@ -1,5 +1,6 @@
 //! `kmodforge.yaml`: where images go, what is mirrored, and the matrix of targets.
 
+mod boot;
 mod check;
 
 use std::fmt;
@@ -16,6 +17,7 @@ use crate::kernel_selector::KernelSelector;
 use crate::mirror::Mirrors;
 use crate::profile::{Id, Profiles, Version};
 use crate::yaml::{Source, YamlError};
+pub use boot::{Boot, BootSettings, Seconds};
 pub use check::Impossible;
 
 /// The name of project files.
@@ -40,6 +42,9 @@ pub struct ProjectFile {
     /// Prefixes of everything that is fetched, and what takes their place.
     #[serde(default)]
     pub mirrors: Mirrors,
+    /// Load modules into their own kernel in QEMU before they are published, as `--boot` does: `true`, or a mapping that says how.
+    #[serde(default)]
+    pub boot: Option<Boot>,
     /// Which drivers are built for which kernels. The rows add up. Left out: the command line says it.
     #[serde(default)]
     pub matrix: Option<Vec<MatrixRow>>,

@@ -71,6 +71,17 @@ pub enum Outcome {
     Cancelled,
 }
 
+/// A document or signature that was attached to an image.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Attachment {
+    /// `sbom`, `provenance`, `checks`, `attestation`, `signature`.
+    pub kind: String,
+    /// Its media type: `application/spdx+json`.
+    pub media_type: String,
+    /// Digest of its manifest, or of the layer that holds it where several share a manifest.
+    pub digest: String,
+}
+
 /// Who signed the modules of an image.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SignerRecord {
@@ -121,18 +132,43 @@ pub struct TargetRecord {
     pub checks: usize,
     /// What they found.
     pub findings: Vec<Finding>,
+    /// What a boot of the kernel has shown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub boot: Option<BootRecord>,
     /// Compressed size of the whole image in bytes.
     pub image_bytes: u64,
     /// Bytes that had to be uploaded.
     pub pushed_bytes: u64,
+    /// What was attached to the image, in this order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attachments: Vec<Attachment>,
     /// Seconds spent on the whole target.
     pub seconds: f64,
-    /// Seconds by phase: `headers`, `compile`, `check`, `sign`, `assemble`, `publish`.
+    /// Seconds by phase: `headers`, `compile`, `check`, `sign`, `boot`, `assemble`, `publish`, `attach`.
     pub phases: BTreeMap<String, f64>,
     /// Who signed the modules, if anybody did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signer: Option<SignerRecord>,
     /// Where the full build log is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub log: Option<String>,
+}
+
+/// What a boot of the kernel with the image's modules has shown.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct BootRecord {
+    /// What ran the kernel: `kvm` or `tcg`.
+    pub accelerator: String,
+    /// Seconds that the virtual machine ran.
+    pub seconds: f64,
+    /// Modules that were loaded, by the kernel's spelling. Those of a driver that needs its hardware are not among them.
+    pub loaded: Vec<String>,
+    /// Devices that the driver was bound to.
+    pub bound: Vec<String>,
+    /// The kernel's taint flags with everything loaded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub taint: Option<u64>,
+    /// Where everything is that the kernel said.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub log: Option<String>,
 }

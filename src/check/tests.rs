@@ -265,7 +265,9 @@ fn every_check_rejects_what_no_other_does() {
 
 #[test]
 fn every_check_is_documented() {
-    let headings = include_str!("../../docs/checks.md").lines().filter_map(|line| line.strip_prefix("## ")).collect::<Vec<_>>();
+    let headings = include_str!("../../docs/checks.md").lines().filter_map(|line| line.strip_prefix("## "));
+    // Those of boots come after them.
+    let headings = headings.take_while(|heading| !heading.starts_with("boot-")).collect::<Vec<_>>();
     assert_eq!(headings, CHECKS.iter().map(|check| check.id).collect::<Vec<_>>());
 }
 

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use clap::{Args, ValueEnum};
 
+use super::attach::AttachArgs;
+use super::boot::BootArgs;
 use super::select::{RegistryArgs, SelectArgs};
 use super::sign::SignArgs;
 use super::values::{Output, SecretArg, parse_cache};
@@ -26,6 +28,9 @@ pub struct BuildArgs {
     /// Where the images go.
     #[command(flatten)]
     pub result: ResultArgs,
+    /// What is attached to the images.
+    #[command(flatten)]
+    pub attach: AttachArgs,
     /// How registries are reached.
     #[command(flatten)]
     pub registry: RegistryArgs,
@@ -35,6 +40,9 @@ pub struct BuildArgs {
     /// Who signs the modules.
     #[command(flatten)]
     pub sign: SignArgs,
+    /// Whether kernels are booted.
+    #[command(flatten)]
+    pub boot: BootArgs,
     /// How the run goes.
     #[command(flatten)]
     pub run: RunArgs,

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+use super::boot::BootArgs;
 use super::select::{ProjectArgs, RegistryArgs, SelectArgs};
 use super::sign::{SignArgs, SignCertArgs};
 use super::values::DistroArg;
@@ -99,6 +100,12 @@ pub struct VerifyArgs {
     /// How registries are reached.
     #[command(flatten)]
     pub registry: RegistryArgs,
+    /// Whether kernels are booted.
+    #[command(flatten)]
+    pub boot: BootArgs,
+    /// Folder for logs of boots.
+    #[arg(long, value_name = "DIR", default_value = ".kmodforge/logs")]
+    pub log_dir: PathBuf,
 }
 
 /// For people or for programs.

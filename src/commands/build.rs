@@ -1,5 +1,7 @@
 //! `kmodforge build`: the table of contents of the program.
 
+mod attach;
+mod licences;
 mod options;
 mod record_file;
 
@@ -41,11 +43,19 @@ pub async fn run(global: &GlobalArgs, args: &BuildArgs, ui: &Ui, cancel: Cancell
         () = cancel.cancelled() => return Err(interrupted()),
     };
     selection::tell_skipped(&plan, ui);
+    if args.result.push {
+        licences::refuse(&plan, &args.attach.accepted_licences)?;
+    }
 
+    let booter = super::boot::booter(&session, &args.boot)?;
+    if let Some(booter) = &booter {
+        let wanted = plan.targets.iter().filter(|target| matches!(target.state, State::Build(_)));
+        super::boot::prepare(booter, wanted.map(|target| target.arch), ui).await?;
+    }
     let builder = builder_for(&plan, &session, args, ui, &cancel).await?;
     let work = temporary_folder()?;
     let options = choices.options(&session, args, &plan, jobs(args, builder.as_ref()), work.path(), bases);
-    let workshop = workshop(&session, options, args.result.push.then_some(registry), builder.clone())?;
+    let workshop = Workshop { booter, ..workshop(&session, options, args.result.push.then_some(registry), builder.clone())? };
 
     let record = RecordFile::new(&args.result.record, &plan, &builder.info().name, started);
     let progress = ui.progress();
@@ -89,6 +99,7 @@ async fn plan(session: &Session, args: &BuildArgs, choices: &Choices, registry: 
     let bases = selection::base_digests(session, registry, &plan).await;
     if args.result.push {
         selection::settle(&mut plan, registry, &bases, args.result.force).await?;
+        attach::settle(&mut plan, registry, choices.attach.as_ref()).await?;
     }
     Ok((plan, bases))
 }
@@ -115,6 +126,7 @@ fn workshop(session: &Session, options: Options, registry: Option<Arc<Registry>>
         builder,
         fetcher: session.fetcher.clone(),
         registry,
+        booter: None,
         layers: Arc::new(LayerCache::open(&session.cache.join("layers"))?),
         memory: session.memory.clone(),
         options,

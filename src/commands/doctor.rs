@@ -8,6 +8,7 @@ use super::builder::connect;
 use super::selection;
 use super::session::Session;
 use super::signing;
+use crate::boot::{Accelerator, Emulator};
 use crate::cli::{DoctorArgs, GlobalArgs, TextFormat};
 use crate::error::{Exit, Failure};
 use crate::reference::Reference;
@@ -18,14 +19,14 @@ const REGISTRY_LIMIT: Duration = Duration::from_secs(10);
 const BUILDER_LIMIT: Duration = Duration::from_secs(60);
 const PACKAGES_LIMIT: Duration = Duration::from_secs(30);
 
-/// Looks at builder, registry, repositories and cache.
+/// Looks at builder, registry, repositories, QEMU and cache.
 ///
 /// # Errors
 /// When the profiles or the project file are wrong.
 pub async fn run(global: &GlobalArgs, args: &DoctorArgs, ui: &Ui) -> Result<Exit, Failure> {
     let session = Session::open(global, &args.project)?;
-    let (builder, registry, packages) = tokio::join!(builder(&session, args), registry(&session, args), packages(&session));
-    let lines = [builder, registry, packages, cache(&session), signing(args)];
+    let (builder, registry, packages, qemu) = tokio::join!(builder(&session, args), registry(&session, args), packages(&session), qemu());
+    let lines = [builder, registry, packages, qemu, cache(&session), signing(args)];
     match args.format {
         TextFormat::Table => ui.doctor(&lines),
         TextFormat::Json => {
@@ -116,6 +117,22 @@ fn signing(args: &DoctorArgs) -> DoctorLine {
             DoctorLine { remedy: Some(remedy), ..line("signing", DoctorState::Off, text) }
         }
         Err(failure) => failed("signing", &failure),
+    }
+}
+
+/// Whether kernels can be booted, and how fast.
+async fn qemu() -> DoctorLine {
+    match Emulator::find(super::session::host_arch()).await {
+        Ok(Emulator { program, accelerator: Accelerator::Kvm, .. }) => line("qemu", DoctorState::Ok, format!("{} with KVM", program.display())),
+        Ok(Emulator { program, why, .. }) => {
+            let why = why.unwrap_or_default();
+            line("qemu", DoctorState::Slow, format!("{}; {why}: kernels are emulated, a boot takes some seconds", program.display()))
+        }
+        Err(error) => {
+            let failure = Failure::from(error);
+            let remedy = failure.help.first().cloned();
+            DoctorLine { remedy, ..line("qemu", DoctorState::Off, format!("{}; images cannot be booted", failure.headline)) }
+        }
     }
 }
 

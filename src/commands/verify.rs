@@ -1,5 +1,6 @@
 //! `kmodforge verify`: the static checks, on any image from a registry or a layout.
 
+mod boot;
 mod image;
 
 use std::collections::BTreeMap;
@@ -29,6 +30,7 @@ use crate::kmod::Module;
 use crate::pipeline::{explain_solve, kernel_facts};
 use crate::plan::{ChosenDriver, Group, Known, Naming, Plan, Target};
 use crate::profile::driver::{DriverProfile, Requirements};
+use crate::record::BootRecord;
 use crate::render::{self, ANNOTATION};
 use crate::sign::signed_by;
 use crate::signer::read_certificate;
@@ -42,12 +44,19 @@ pub async fn run(global: &GlobalArgs, args: &VerifyArgs, ui: &Ui, cancel: Cancel
     let session = Session::open(global, &args.project)?;
     let work = temporary_folder()?;
     let images = fetch(&session, Named { image: &args.image, arches: &args.arches, registry: &args.registry }, work.path()).await?;
+    let booter = super::boot::booter(&session, &args.boot)?;
+    if let Some(booter) = &booter {
+        super::boot::prepare(booter, images.iter().map(|image| image.arch().unwrap_or_else(host_arch)), ui).await?;
+    }
     let builder = connect_unless_cancelled(&session, &BuilderChoice::Auto, &cancel).await?;
     let mut worst = Exit::Done;
     let mut reports = Vec::new();
     for (position, image) in images.iter().enumerate() {
         let folder = work.path().join(format!("image-{position}"));
-        let report = verify(&session, args, builder.as_ref(), image, &folder, &cancel).await?;
+        let mut report = verify(&session, args, builder.as_ref(), image, &folder, &cancel).await?;
+        if let Some(booter) = &booter {
+            report.boot = Some(boot::boot(booter, args, &mut report, &folder, &cancel).await?);
+        }
         if args.format == TextFormat::Table {
             show(&args.image, &report, ui);
         }
@@ -56,7 +65,7 @@ pub async fn run(global: &GlobalArgs, args: &VerifyArgs, ui: &Ui, cancel: Cancel
         }
         reports.push(json!({
             "image": args.image, "digest": image.stored.digest, "arch": report.arch, "kernel": report.kernel, "headers": report.headers,
-            "modules": report.modules, "checks": check::CHECKS.len(), "findings": report.findings,
+            "modules": report.modules, "checks": check::CHECKS.len(), "findings": report.findings, "boot": report.boot,
         }));
     }
     if args.format == TextFormat::Json {
@@ -72,6 +81,10 @@ struct Report {
     headers: String,
     modules: Vec<String>,
     findings: Vec<Finding>,
+    target: Target,
+    known_driver: bool,
+    contents: Arc<Contents>,
+    boot: Option<BootRecord>,
 }
 
 fn show(image: &str, report: &Report, ui: &Ui) {
@@ -82,7 +95,8 @@ fn show(image: &str, report: &Report, ui: &Ui) {
         ui.failure(&failure);
     } else {
         let modules = report.modules.join(", ");
-        ui.data(&format!("{image} ({}): {} checks passed against {} ({modules})\n", report.arch, check::CHECKS.len(), report.headers));
+        let booted = report.boot.as_ref().map(|boot| format!(", booted {:.1}s", boot.seconds)).unwrap_or_default();
+        ui.data(&format!("{image} ({}): {} checks passed against {}{booted} ({modules})\n", report.arch, check::CHECKS.len(), report.headers));
     }
 }
 
@@ -95,7 +109,7 @@ async fn verify(
     cancel: &CancellationToken,
 ) -> Result<Report, Failure> {
     std::fs::create_dir_all(folder).map_err(|error| Failure::new(Exit::Failed, format!("`{}`: {error}", folder.display())))?;
-    let contents = Contents::open(&image.layers, folder)?;
+    let contents = Arc::new(Contents::open(&image.layers, folder)?);
     let files = Files::of(&contents, &args.image)?;
     let kernel = kernel_of(args, image, &files)?;
     let arch = image.arch().unwrap_or_else(host_arch);
@@ -118,7 +132,8 @@ async fn verify(
     };
     let mut findings = check::run_all(&subject);
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
-    Ok(Report { arch, headers: facts.headers.clone(), modules: modules.iter().map(|(path, _)| path.clone()).collect(), kernel, findings })
+    let modules = modules.iter().map(|(path, _)| path.clone()).collect();
+    Ok(Report { arch, headers: facts.headers.clone(), modules, kernel, findings, target, known_driver: driver.is_some(), contents, boot: None })
 }
 
 /// What is wrong with signatures, if a certificate was named.

@@ -94,7 +94,7 @@ pub(super) fn open_archive(path: &Path) -> Result<Box<dyn Read>, UnpackError> {
 }
 
 /// The files of a Debian binary package (deb(5)): its `data.tar`.
-pub(super) fn open_deb(path: &Path) -> Result<Box<dyn Read>, UnpackError> {
+pub(crate) fn open_deb(path: &Path) -> Result<Box<dyn Read>, UnpackError> {
     let mut file = File::open(path).map_err(|error| UnpackError::read(path, &error))?;
     let size = find_data(&mut file)?;
     tar_stream(BufReader::with_capacity(1 << 16, file.take(size)))

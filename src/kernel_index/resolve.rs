@@ -95,8 +95,37 @@ impl<'a> Resolver<'a> {
             }
         }
         let headers_packages = chosen.iter().map(|found| found.package()).collect();
+        let image = self.image(release, headers.stanza);
         let (release, flavour, origin) = (release.clone(), flavour.to_owned(), headers.shelf.suite.clone());
-        Ok(PublishedKernel { release, flavour, headers: headers_packages, compilers, backport: !headers.shelf.automatic, origin })
+        Ok(PublishedKernel { release, flavour, headers: headers_packages, image, compilers, backport: !headers.shelf.automatic, origin })
+    }
+
+    /// The packages of a kernel's image, in the version of its headers if it is there; none when one of them is missing.
+    fn image(&self, release: &KernelRelease, headers: &Stanza) -> Vec<Package> {
+        let named = |group: &Vec<(String, String)>| group.iter().find_map(|(before, after)| self.beside(&format!("{before}{release}{after}"), headers));
+        let Some(mut chosen) = self.rules.images.iter().map(named).collect::<Option<Vec<_>>>() else { return Vec::new() };
+        let mut next = 0;
+        while let Some(found) = chosen.get(next).copied() {
+            next += 1;
+            for alternatives in found.stanza.depends.split(',') {
+                let alternatives: Vec<_> = alternatives.split('|').filter_map(Dependency::parse).collect();
+                let family: Vec<_> = alternatives.iter().filter(|one| self.rules.is_image_dependency(one.name)).collect();
+                if family.is_empty() || chosen.iter().any(|found| family.iter().any(|one| one.accepts(found.stanza))) {
+                    continue;
+                }
+                let Some(best) = family.iter().find_map(|one| self.beside(one.name, found.stanza)) else { return Vec::new() };
+                chosen.push(best);
+            }
+        }
+        chosen.iter().map(|found| found.package()).collect()
+    }
+
+    /// A package for the target: the version of another package, else the newest.
+    fn beside(&self, name: &str, other: &Stanza) -> Option<Found<'a>> {
+        let fits = |found: &&Found<'a>| found.stanza.arch == self.target || found.stanza.arch == "all";
+        let mut fitting = self.by_name.get(name)?.iter().filter(fits);
+        let same = |found: &&Found<'a>| compare(&found.stanza.version, &other.version) == Ordering::Equal;
+        fitting.clone().find(same).or_else(|| fitting.next()).copied()
     }
 
     /// What fulfils a dependency: the version of the package that depends on it, else the oldest that will do, because

@@ -18,6 +18,9 @@ pub(super) struct Rules {
     /// Names of compiler packages, with a group for the program.
     compiler_packages: Vec<Regex>,
     default_compiler: Option<String>,
+    /// Packages of the kernel's image, as groups of what comes before and after the release in their names.
+    pub(super) images: Vec<Vec<(String, String)>>,
+    image_dependencies: Option<Regex>,
     /// Groups of alternative names.
     pub(super) runtime: Vec<Vec<String>>,
     /// Changes whenever an index may be read differently.
@@ -35,18 +38,22 @@ impl Rules {
         let anchored = |field, pattern: &str| compile(field, pattern).and_then(|_| compile(field, &format!("^(?:{pattern})$")));
         let kernels = &distro.kernels;
         let compiler = &distro.toolchain.compiler;
-        let (before, after) = kernels.headers_package.split_once("{kernel}").unwrap_or((&kernels.headers_package, ""));
         let recognise = kernels.recognise.iter().map(|pattern| anchored("kernels.recognise", pattern)).collect::<Result<_, _>>()?;
         let templates = [&compiler.native_package, &compiler.cross_package];
         let names = Arch::ALL.iter().flat_map(|arch| templates.map(|template| package_pattern(template, *arch)));
-        let essence = (kernels, compiler, &distro.runtime.packages, &release.default_compiler, env!("CARGO_PKG_VERSION"));
+        let boot = distro.boot.as_ref();
+        let images = boot.map(|boot| boot.packages.iter().map(|group| group.split('|').map(around_kernel).collect()).collect());
+        let image_dependencies = boot.and_then(|boot| boot.dependencies.as_ref()).map(|pattern| anchored("boot.dependencies", pattern)).transpose()?;
+        let essence = (kernels, compiler, &distro.runtime.packages, &release.default_compiler, boot, env!("CARGO_PKG_VERSION"));
         Ok(Self {
             recognise,
-            headers: (before.to_owned(), after.to_owned()),
+            headers: around_kernel(&kernels.headers_package),
             dependencies: anchored("kernels.headers_dependencies", &kernels.headers_dependencies)?,
             compilers: anchored("toolchain.compiler.from_dependencies", &compiler.from_dependencies)?,
             compiler_packages: names.map(|pattern| compile("toolchain.compiler", &pattern)).collect::<Result<_, _>>()?,
             default_compiler: release.default_compiler.clone(),
+            images: images.unwrap_or_default(),
+            image_dependencies,
             runtime: distro.runtime.packages.iter().map(|group| group.split('|').map(|name| name.trim().to_owned()).collect()).collect(),
             digest: crate::fetch::sha256(&serde_json::to_vec(&essence).unwrap_or_default()),
         })
@@ -79,13 +86,32 @@ impl Rules {
         })
     }
 
+    /// Whether a dependency of a kernel's image belongs to the kernel.
+    pub(super) fn is_image_dependency(&self, package: &str) -> bool {
+        self.image_dependencies.as_ref().is_some_and(|pattern| pattern.is_match(package))
+    }
+
+    fn is_image(&self, package: &str) -> bool {
+        let release = |(before, after): &(String, String)| package.strip_prefix(before.as_str())?.strip_suffix(after.as_str());
+        let recognised = |release: &str| self.recognise.iter().any(|pattern| pattern.is_match(release));
+        self.images.iter().flatten().filter_map(release).any(recognised)
+    }
+
     /// Whether a package matters at all.
     pub(super) fn wants(&self, package: &str) -> bool {
         self.runtime.iter().flatten().any(|name| name == package)
             || self.is_headers_dependency(package)
             || self.kernel(package).is_some()
             || self.is_compiler(package)
+            || self.is_image(package)
+            || self.is_image_dependency(package)
     }
+}
+
+/// What comes before and after the release in a package's name.
+fn around_kernel(template: &str) -> (String, String) {
+    let (before, after) = template.split_once("{kernel}").unwrap_or((template, ""));
+    (before.to_owned(), after.to_owned())
 }
 
 /// `{program}-{triplet}` as a pattern for one architecture.

@@ -29,7 +29,11 @@ fn debian(base: &str) -> DistroProfile {
             }
         },
         "runtime": {"packages": ["kmod", "libssl3|libssl3t64"], "files": [], "links": {}},
-        "node": {"firmware_directory": "/lib/firmware"}
+        "node": {"firmware_directory": "/lib/firmware"},
+        "boot": {
+            "packages": ["linux-image-{kernel}|linux-image-{kernel}-unsigned"], "dependencies": r"linux-modules-\d.+",
+            "kernel": "boot/vmlinuz-{kernel}", "modules": "usr/lib/modules/{kernel}"
+        }
     }))
     .unwrap()
 }
@@ -144,6 +148,27 @@ async fn kernels_come_with_the_packages_that_belong_to_them() {
     assert_eq!(published.compilers, ["gcc", "gcc-12", "gcc-12-aarch64-linux-gnu"]);
     assert_eq!(published.looked_in, ["bookworm", "bookworm-security", "bookworm-backports (not there)"]);
     assert_eq!((published.distro.as_str(), published.release.as_str(), published.arch.as_str()), ("debian", "bookworm", "amd64"));
+}
+
+/// Signed images are not there for every kernel, and modules may have a package of their own.
+#[tokio::test]
+async fn a_kernel_comes_with_the_packages_of_its_image() {
+    let image = |name: &str, version: &str, more: &str| entry(&format!("linux-image-{name}"), version, "amd64", more);
+    let both = image("6.1.0-47-amd64", "6.1.170-2", "") + &image("6.1.0-47-amd64", "6.1.170-3", "") + &image("6.1.0-47-amd64-unsigned", "6.1.170-3", "");
+    let split = image("6.1.0-50-amd64-unsigned", "6.1.176-1", "Depends: kmod, linux-modules-6.1.0-50-amd64 (= 6.1.176-1)\n");
+    let modules = entry("linux-modules-6.1.0-50-amd64", "6.1.176-1", "amd64", "");
+    let torn = image("6.1.0-50-cloud-amd64", "6.1.176-1", "Depends: linux-modules-6.1.0-50-cloud-amd64 (= 6.1.176-1)\n");
+    let mut files = usual();
+    files.extend(suite("bookworm-backports", "", &[("amd64", both + &split + &modules + &torn)]));
+    let published = Setting::new(files).await.read(Arch::Amd64).await.unwrap();
+    let images = |release: &str| -> Vec<String> {
+        let kernel = published.kernels.iter().find(|kernel| kernel.release.as_str() == release).unwrap();
+        kernel.image.iter().map(|package| format!("{} {}", package.name, package.version)).collect()
+    };
+    assert_eq!(images("6.1.0-47-amd64"), ["linux-image-6.1.0-47-amd64 6.1.170-3"]);
+    assert_eq!(images("6.1.0-50-amd64"), ["linux-image-6.1.0-50-amd64-unsigned 6.1.176-1", "linux-modules-6.1.0-50-amd64 6.1.176-1"]);
+    assert_eq!(images("6.1.0-50-cloud-amd64"), [""; 0], "half of a kernel is none");
+    assert_eq!(images("6.1.0-56-amd64"), [""; 0]);
 }
 
 #[tokio::test]

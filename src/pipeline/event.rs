@@ -23,10 +23,14 @@ pub enum Phase {
     Check,
     /// Signing them.
     Sign,
+    /// Booting the kernel.
+    Boot,
     /// Making the image.
     Assemble,
     /// Uploading it.
     Publish,
+    /// Attaching documents and signatures to it.
+    Attach,
 }
 
 impl Phase {
@@ -38,8 +42,10 @@ impl Phase {
             Self::Compile => "compile",
             Self::Check => "check",
             Self::Sign => "sign",
+            Self::Boot => "boot",
             Self::Assemble => "assemble",
             Self::Publish => "publish",
+            Self::Attach => "attach",
         }
     }
 }

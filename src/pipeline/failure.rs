@@ -1,5 +1,6 @@
 //! Why a target did not become an image, in words.
 
+use crate::boot::BootError;
 use crate::builder::SolveError;
 use crate::error::{Exit, Failure};
 use crate::fetch::source::SourceError;
@@ -8,7 +9,7 @@ use crate::image::artifacts::ArtifactsError;
 use crate::image::assemble::AssembleError;
 use crate::kmod::KmodError;
 use crate::plan::Target;
-use crate::record::Outcome;
+use crate::record::{Attachment, Outcome};
 use crate::registry::RegistryError;
 use crate::render::RenderError;
 use crate::sign::SignError;
@@ -53,12 +54,33 @@ pub enum TargetError {
     /// Checks have rejected the modules.
     #[error("a check failed")]
     Rejected(Vec<Finding>),
+    /// The kernel was booted, and does not get along with the modules.
+    #[error("the boot check failed")]
+    NotLoaded {
+        /// What it has against them.
+        findings: Vec<Finding>,
+        /// Where everything is that the kernel said.
+        log: String,
+    },
+    /// The kernel could not be booted.
+    #[error(transparent)]
+    Boot(#[from] BootError),
     /// The image could not be made.
     #[error(transparent)]
     Assemble(#[from] AssembleError),
     /// The image could not be pushed.
     #[error(transparent)]
     Registry(#[from] RegistryError),
+    /// The image is published, and not everything could be attached to it.
+    #[error("published, but {} could not be attached", missing.join(", "))]
+    Attach {
+        /// Kinds that are not attached.
+        missing: Vec<&'static str>,
+        /// What is.
+        attached: Vec<Attachment>,
+        /// Why.
+        error: RegistryError,
+    },
     /// A thread of the program's own broke down.
     #[error("internal error: {0}")]
     Internal(String),
@@ -72,8 +94,8 @@ impl TargetError {
     pub fn outcome(&self) -> Outcome {
         match self {
             Self::Unsupported(_) => Outcome::Unsupported,
-            Self::Rejected(_) => Outcome::Rejected,
-            Self::Cancelled | Self::Solve { error: SolveError::Cancelled, .. } => Outcome::Cancelled,
+            Self::Rejected(_) | Self::NotLoaded { .. } => Outcome::Rejected,
+            Self::Cancelled | Self::Boot(BootError::Cancelled) | Self::Solve { error: SolveError::Cancelled, .. } => Outcome::Cancelled,
             _ => Outcome::Failed,
         }
     }
@@ -82,7 +104,9 @@ impl TargetError {
     pub fn summary(&self) -> String {
         match self {
             Self::Solve { error: SolveError::Step { step, .. }, .. } => step_verb(step).to_owned(),
-            Self::Rejected(findings) => format!("check `{}` failed", findings.first().map(|finding| finding.check.as_str()).unwrap_or_default()),
+            Self::Rejected(findings) | Self::NotLoaded { findings, .. } => {
+                format!("check `{}` failed", findings.first().map(|finding| finding.check.as_str()).unwrap_or_default())
+            }
             other => other.to_string().lines().next().unwrap_or_default().to_owned(),
         }
     }
@@ -91,7 +115,7 @@ impl TargetError {
     pub fn explain(self, target: &Target) -> Option<Failure> {
         let label = target.label();
         match self {
-            Self::Unsupported(_) | Self::Cancelled | Self::Solve { error: SolveError::Cancelled, .. } => None,
+            Self::Unsupported(_) | Self::Cancelled | Self::Boot(BootError::Cancelled) | Self::Solve { error: SolveError::Cancelled, .. } => None,
             Self::Solve { error: SolveError::Step { step, message, exit_code, log: lines }, log } => {
                 let mut text = vec![log];
                 text.extend(super::log::explain(&lines));
@@ -115,6 +139,11 @@ impl TargetError {
             }
             Self::Solve { error, log } => Some(Failure { facts: vec![("target".into(), label.to_string()), ("log".into(), log)], ..explain_solve(error) }),
             Self::Rejected(findings) => crate::check::failure(&findings, &target.image.to_string(), Some("nothing was pushed")),
+            Self::NotLoaded { findings, log } => {
+                let failure = crate::check::failure(&findings, &target.image.to_string(), Some("nothing was pushed"));
+                failure.map(|failure| failure.fact("log", log))
+            }
+            Self::Boot(error) => Some(Failure::from(error).fact("target", label.to_string())),
             Self::Render(error) => Some(Failure::from(error).fact("target", label.to_string())),
             Self::Source(error) => Some(Failure::from(error).fact("target", label.to_string())),
             Self::Artifacts(error) => {
@@ -125,6 +154,17 @@ impl TargetError {
             }
             Self::Assemble(error) => Some(Failure::from(error).fact("target", label.to_string())),
             Self::Registry(error) => Some(Failure::from(error).fact("target", label.to_string())),
+            Self::Attach { missing, attached, error } => {
+                let why = Failure::from(error);
+                let done: Vec<_> = attached.iter().map(|attachment| attachment.kind.as_str()).collect();
+                let failure = Failure::new(Exit::Failed, format!("{label} is published, but not everything is attached to it"))
+                    .fact("image", target.image.to_string())
+                    .fact("attached", if done.is_empty() { "nothing".to_owned() } else { done.join(", ") })
+                    .fact("missing", missing.join(", "))
+                    .fact("reason", why.headline);
+                let failure = why.facts.into_iter().fold(failure, |failure, (name, value)| failure.fact(name, value));
+                Some(failure.help("run again: what is attached stays, and the rest is added"))
+            }
             Self::Sign(error) => Some(Failure::from(error).fact("target", label.to_string())),
             Self::Module(error) => Some(Failure::from(error).fact("target", label.to_string())),
             Self::Evidence { .. } | Self::Internal(_) => {

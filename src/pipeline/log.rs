@@ -47,6 +47,11 @@ impl Log {
         self.file.as_ref().map(|_| self.path.as_path())
     }
 
+    /// Where the log of the boot goes: beside it.
+    pub(super) fn of_boot(&self) -> PathBuf {
+        self.path.with_extension("boot.log")
+    }
+
     /// `path (1204 lines)`.
     pub(super) fn describe(&self) -> String {
         match self.path() {

@@ -145,6 +145,7 @@ impl Place {
             builder,
             fetcher: Arc::new(Fetcher::new(FetchOptions::new(Mirrors::default(), path("cache"))).unwrap()),
             registry: None,
+            booter: None,
             layers: Arc::new(LayerCache::open(&path("cache/layers")).unwrap()),
             memory: KernelMemory::new(&path("cache")),
             options: Options {
@@ -154,6 +155,7 @@ impl Place {
                 solve: Arc::default(),
                 compression: Compression::Zstd,
                 epoch: 0,
+                attach: None,
                 logs: path("logs"),
                 work: path("work"),
                 base_digests: BTreeMap::new(),

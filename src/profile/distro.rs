@@ -39,6 +39,9 @@ pub struct DistroProfile {
     pub runtime: Runtime,
     /// Facts about nodes that deployment needs.
     pub node: Node,
+    /// How the kernel itself is obtained, to load modules into it. Left out: images of this distribution are not booted.
+    #[serde(default)]
+    pub boot: Option<BootRules>,
     #[serde(skip)]
     patterns: OnceLock<Patterns>,
 }
@@ -189,6 +192,23 @@ pub struct Node {
     /// Whether `/lib/modules` is read-only.
     #[serde(default)]
     pub modules_read_only: bool,
+}
+
+/// Where a kernel's image and its own modules are, for checks that boot it.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BootRules {
+    /// Packages that hold them: of each group of names the first that exists, in the version of the headers; `{kernel}` is the release:
+    /// `linux-image-{kernel}|linux-image-{kernel}-unsigned`.
+    pub packages: Vec<String>,
+    /// Regular expression for packages that belong to the kernel among their dependencies, anchored at both ends.
+    #[serde(default)]
+    pub dependencies: Option<String>,
+    /// The image, as a path in the packages; `{kernel}` is the release: `boot/vmlinuz-{kernel}`.
+    pub kernel: String,
+    /// Directory of the modules in the packages; `{kernel}` is the release. What packages have in `/lib` counts as below `usr`:
+    /// `usr/lib/modules/{kernel}`.
+    pub modules: String,
 }
 
 fn yes() -> bool {

@@ -1,6 +1,7 @@
 //! Driver profiles: where a driver's source is, how it is built, which modules and firmware come out.
 
 mod check;
+mod load;
 mod select;
 
 use std::collections::BTreeMap;
@@ -13,6 +14,7 @@ use super::{Id, InnerPath, Sha256Hex, Version};
 use crate::arch::Arch;
 use crate::kernel::KernelVersion;
 use crate::yaml::Source as Document;
+pub use load::{Answer, Load};
 pub use select::Unsupported;
 
 /// A driver, `drivers/<id>.yaml`.
@@ -29,6 +31,13 @@ pub struct DriverProfile {
     pub homepage: String,
     /// SPDX expression of the modules: `GPL-2.0-or-later`.
     pub licence: String,
+    /// Whether the modules may be passed on. What may not simply be is pushed only with `--accept-licence`.
+    #[serde(default)]
+    pub redistribution: Redistribution,
+    /// Files with the licence's text, below the source's directory, for the image's `/usr/share/licenses/<id>/`; those that a source lacks are passed over.
+    /// Left out: whatever is called `COPYING`, `LICENSE` or `LICENCE` there, with any ending, and the `copyright` of a Debian package.
+    #[serde(default)]
+    pub licence_files: Vec<InnerPath>,
     /// Versions, newest first; the first one that supports a kernel is what `--driver NAME` means.
     pub versions: Vec<DriverVersion>,
     /// How the source becomes modules.
@@ -54,6 +63,9 @@ pub struct DriverProfile {
     /// Modules of the kernel that should be loaded first, though no symbol dependency says so.
     #[serde(default)]
     pub load_first: Vec<String>,
+    /// What is expected when the modules are loaded into their kernel on a virtual machine.
+    #[serde(default)]
+    pub load: Load,
 }
 
 impl DriverProfile {
@@ -243,6 +255,24 @@ pub struct FirmwareSource {
     pub files: BTreeMap<InnerPath, InnerPath>,
     /// SPDX expression or `LicenseRef-…`.
     pub licence: String,
+    /// Whether it may be passed on.
+    #[serde(default)]
+    pub redistribution: Redistribution,
+}
+
+/// Whether binaries may be passed on to others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Redistribution {
+    /// By anybody.
+    #[default]
+    Permitted,
+    /// As they came, by anybody; enough for firmware.
+    Unmodified,
+    /// Lawyers disagree.
+    Disputed,
+    /// Not without an agreement.
+    Forbidden,
 }
 
 /// What a kernel must have.

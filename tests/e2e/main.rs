@@ -3,6 +3,7 @@
 //! Nothing here is skipped: without a stack (`scripts/stack.sh run … -- cargo test --features e2e --test e2e`) every test fails and says so.
 #![allow(clippy::unwrap_used, reason = "clippy knows the tests themselves, but not what they are made of")]
 
+mod boot;
 mod builders;
 mod buildkit;
 mod files;
@@ -13,7 +14,9 @@ mod light;
 mod multi_arch;
 mod node;
 mod rendered;
+mod report;
 mod secure_boot;
 mod sign;
 mod stack;
+mod supply;
 mod verify;

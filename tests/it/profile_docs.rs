@@ -52,7 +52,7 @@ fn reference(schema: &Value) -> String {
                     continue;
                 }
                 let definition = schema["$defs"][&name].clone();
-                if definition["type"] == "object" || definition["oneOf"][0]["type"] == "object" {
+                if [&definition["type"], &definition["oneOf"][0]["type"], &definition["anyOf"][0]["type"]].iter().any(|kind| *kind == "object") {
                     waiting.push((name, definition));
                 } else {
                     texts.insert(name);
@@ -88,7 +88,7 @@ fn keys(mapping: &Value) -> Vec<(String, Value, bool)> {
             .collect();
     }
     let required: Vec<_> = mapping["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-    let properties = mapping["properties"].as_object().unwrap();
+    let properties = mapping["properties"].as_object().or_else(|| mapping["anyOf"][0]["properties"].as_object()).unwrap();
     properties.iter().map(|(key, value)| (key.clone(), value.clone(), required.contains(&key.as_str()))).collect()
 }
 
@@ -135,7 +135,7 @@ fn type_of(value: &Value) -> String {
 
 fn link(reference: &str) -> String {
     let name = reference.rsplit('/').next().unwrap();
-    let plain = matches!(name, "Id" | "Version" | "Sha256Hex" | "InnerPath" | "KernelVersion" | "ConfigRule" | "Arch" | "Family");
+    let plain = matches!(name, "Id" | "Version" | "Sha256Hex" | "InnerPath" | "KernelVersion" | "ConfigRule" | "Arch" | "Family" | "Answer" | "Seconds");
     if plain || name.ends_with("Selector") { format!("[{name}](#values)") } else { format!("[{name}](#{})", name.to_lowercase()) }
 }
 

@@ -3,7 +3,7 @@
 use regex::Regex;
 
 use super::recognise::anchored;
-use super::{DistroProfile, KernelRules, Release, Repository, Runtime, Toolchain};
+use super::{BootRules, DistroProfile, KernelRules, Release, Repository, Runtime, Toolchain};
 use crate::profile::problem::{Checker, Problem, ProfileError};
 use crate::reference::Reference;
 use crate::yaml::{Source, Trail};
@@ -26,7 +26,29 @@ pub(super) fn check(profile: &DistroProfile, document: &Source) -> Result<(), Pr
     }
     check_toolchain(&checker, &profile.toolchain)?;
     check_runtime(&checker, &profile.runtime)?;
-    directory(&checker, &Trail::to("node").then("firmware_directory"), &profile.node.firmware_directory)
+    directory(&checker, &Trail::to("node").then("firmware_directory"), &profile.node.firmware_directory)?;
+    profile.boot.as_ref().map_or(Ok(()), |boot| check_boot(&checker, boot))
+}
+
+fn check_boot(checker: &Checker<'_>, boot: &BootRules) -> Result<(), ProfileError> {
+    let trail = Trail::to("boot");
+    checker.some(&trail.then("packages"), "packages", &boot.packages)?;
+    for (index, group) in boot.packages.iter().enumerate() {
+        for name in group.split('|') {
+            with_kernel(checker, &trail.then("packages").then(index), name)?;
+        }
+    }
+    if let Some(pattern) = &boot.dependencies {
+        compile(checker, &trail.then("dependencies"), pattern)?;
+    }
+    for (key, path) in [("kernel", &boot.kernel), ("modules", &boot.modules)] {
+        let trail = trail.then(key);
+        with_kernel(checker, &trail, path)?;
+        checker.form(&trail, path, ("a path in a package", "a relative path without `.`, `..`, empty parts and spaces"), |path| {
+            path.split('/').all(|part| !matches!(part, "" | "." | "..")) && !path.contains(|c: char| c.is_whitespace() || c.is_control())
+        })?;
+    }
+    Ok(())
 }
 
 fn check_kernels(checker: &Checker<'_>, kernels: &KernelRules) -> Result<(), ProfileError> {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Build, DriverProfile, DriverVersion, FirmwareSource, KernelRange, Module, Requirements, Source, Step};
+use super::{Build, DriverProfile, DriverVersion, FirmwareSource, KernelRange, Load, Module, Requirements, Source, Step};
 use crate::profile::problem::{Checker, Problem, ProfileError};
 use crate::yaml::{Source as Document, Trail};
 
@@ -34,6 +34,21 @@ pub(super) fn check(profile: &DriverProfile, document: &Document) -> Result<(), 
             module_name(&checker, &Trail::to(key).then(index), module)?;
         }
         checker.unique(&Trail::to(key), None, "module", modules.iter().map(|name| name.replace('-', "_")))?;
+    }
+    check_load(&checker, &Trail::to("load"), &profile.load)
+}
+
+fn check_load(checker: &Checker<'_>, trail: &Trail, load: &Load) -> Result<(), ProfileError> {
+    let parameters = trail.then("parameters");
+    for (module, values) in &load.parameters {
+        checker.key(&parameters, module, MODULE_NAME, is_module_name)?;
+        check_parameters(checker, &parameters.then(module.as_str()), values)?;
+    }
+    for (index, device) in load.devices.iter().enumerate() {
+        let grammar = ("a QEMU device", "a name and properties, `edu` or `e1000e,mac=52:54:00:12:34:56`");
+        checker.form(&trail.then("devices").then(index), device, grammar, |device| {
+            device.starts_with(|c: char| c.is_ascii_alphanumeric()) && device.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.,=:".contains(&b))
+        })?;
     }
     Ok(())
 }

@@ -155,6 +155,9 @@ pub(super) fn result(record: &TargetRecord) -> String {
     if record.outcome == Outcome::Built && record.checks > 0 {
         let _ = write!(told, ", {} {} passed", record.checks, if record.checks == 1 { "check" } else { "checks" });
     }
+    if let Some(boot) = record.boot.as_ref().filter(|_| record.outcome == Outcome::Built) {
+        let _ = write!(told, ", booted {:.1}s", boot.seconds);
+    }
     match record.findings.iter().filter(|finding| finding.severity == Severity::Warning).count() {
         0 => {}
         1 => told += ", 1 warning",

@@ -1,0 +1,194 @@
+//! What the virtual machine's words mean for the image.
+
+use std::time::Duration;
+
+use super::Plan;
+use super::transcript::{Step, Transcript};
+use crate::finding::{Finding, Severity};
+use crate::kmod::kernel_name;
+use crate::profile::driver::Answer;
+
+/// How the virtual machine ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// The script came to its end.
+    Done,
+    /// QEMU ended by itself; what it said on standard error.
+    Exited(String),
+    /// It did not come to an end in this time, and was stopped.
+    TimedOut(Duration),
+}
+
+/// Words by which the kernel says that something went badly wrong in it.
+const BROKEN: [&str; 9] = [
+    "BUG: ",
+    "Oops: ",
+    "Oops - ",
+    "kernel BUG at ",
+    "general protection fault",
+    "Internal error: ",
+    "Unable to handle kernel ",
+    "Kernel panic - ",
+    "list_del corruption",
+];
+
+/// Words by which the kernel says that something is not as it should be.
+const DOUBTFUL: [&str; 5] = ["WARNING: ", "UBSAN: ", "refcount_t: ", "possible circular locking", "sysfs: cannot create duplicate"];
+
+/// Why the kernel does not take a module, most telling first, and what to do about it.
+const REASONS: [(&str, &str); 9] = [
+    ("disagrees about version of symbol", "it was compiled with other headers than this kernel's, or for another build of it"),
+    ("no symbol version for", "it was compiled without the kernel's Module.symvers"),
+    ("version magic", "it was compiled for another kernel"),
+    ("Unknown symbol", "a module that exports the symbol must be in the image, or in `load_first` of the driver's profile"),
+    ("Loading of unsigned module is rejected", "the kernel only takes signed modules: sign them"),
+    ("module verification failed", "the kernel only takes modules signed with a key that it knows"),
+    ("Key was rejected", "the kernel only takes modules signed with a key that it knows"),
+    (".gnu.linkonce.this_module", "it was compiled with another configuration than this kernel's"),
+    ("Invalid ELF header", "the file is damaged, or for another architecture"),
+];
+
+/// The findings, in the order of the steps.
+pub(super) fn judge(plan: &Plan, heard: &Transcript, ending: &Ending) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    findings.extend(not_ended(plan, heard, ending));
+    findings.extend(index_failed(heard));
+    for module in &plan.modules {
+        let name = kernel_name(&module.name);
+        for verb in ["load", "reload"] {
+            findings.extend(heard.step(verb, &name).and_then(|step| loading(plan, step)));
+        }
+        findings.extend(heard.step("unload", &name).and_then(|step| unloading(plan, step)));
+    }
+    findings.extend(heard.steps.iter().filter(|step| step.verb == "remove").filter_map(|step| removing(plan, step)));
+    findings.extend(devices(plan, heard));
+    findings.extend(complaints(plan, heard));
+    findings
+}
+
+fn error(check: &str, message: String) -> Finding {
+    Finding::new(check, Severity::Error, message)
+}
+
+/// The boot did not come to its end: the step that it ended in, in the kernel's words.
+fn not_ended(plan: &Plan, heard: &Transcript, ending: &Ending) -> Option<Finding> {
+    let how = match ending {
+        Ending::Done => return None,
+        Ending::Exited(_) => "the virtual machine stopped".to_owned(),
+        Ending::TimedOut(after) => format!("nothing happened any more within {} s", after.as_secs()),
+    };
+    let words = |lines: &[String]| lines.iter().find(|line| said_broken(line)).or(lines.last()).cloned();
+    if !heard.up {
+        let said = match ending {
+            Ending::Exited(text) if !text.is_empty() => Some(text.clone()),
+            _ => words(&heard.kernel),
+        };
+        let finding = error("boot-kernel", format!("{} did not start: {how}", plan.kernel));
+        return Some(
+            Finding { found: said, ..finding }
+                .help("the log of the boot has everything that the kernel said; a slow machine may need more time (--boot-timeout)"),
+        );
+    }
+    let step = heard.unfinished()?;
+    let check = if step.verb == "unload" { "boot-unload" } else { "boot-load" };
+    let doing = match step.verb.as_str() {
+        "unload" => format!("`{}` was being unloaded", step.module),
+        "index" => "the kernel's own modules were being indexed".to_owned(),
+        _ => format!("`{}` was being loaded", step.module),
+    };
+    Some(Finding { found: words(&step.kernel), ..error(check, format!("{how} while {doing}")) })
+}
+
+fn index_failed(heard: &Transcript) -> Option<Finding> {
+    let step = heard.step("index", "").filter(|step| step.exit.is_some_and(|code| code != 0))?;
+    let finding = error("boot-load", "the image's depmod could not index the kernel's own modules".to_owned());
+    Some(Finding { found: step.said.first().cloned(), ..finding })
+}
+
+fn loading(plan: &Plan, step: &Step) -> Option<Finding> {
+    let again = if step.verb == "reload" { " again after it was unloaded" } else { "" };
+    let (module, kernel) = (&step.module, &plan.kernel);
+    let expected = if plan.load.devices.is_empty() { plan.load.without_hardware } else { Answer::Loads };
+    match step.exit {
+        None => None,
+        Some(0) if step.state.as_deref() == Some("live") => (expected != Answer::Loads && step.verb == "load").then(|| {
+            let finding = Finding::new("boot-load", Severity::Note, format!("`{module}` loads without its hardware"));
+            finding.differs("loaded", format!("{} (the driver's profile)", expected.name()))
+        }),
+        Some(0) => {
+            let state = step.state.clone().unwrap_or_default();
+            Some(error("boot-load", format!("`{module}` is not there after modprobe has loaded it into {kernel}{again}")).differs(state, "live"))
+        }
+        Some(_) if expected != Answer::Loads && step.said.iter().any(|line| expected.words().iter().any(|words| line.contains(words))) => None,
+        Some(_) => Some(refused(step, format!("`{module}` does not load into {kernel}{again}"), expected)),
+    }
+}
+
+/// The kernel's own reason before modprobe's.
+fn refused(step: &Step, message: String, expected: Answer) -> Finding {
+    let reason = REASONS.iter().find_map(|(words, help)| step.kernel.iter().find(|line| line.contains(words)).map(|line| (line, *help)));
+    let spoken = step.said.iter().rev().find(|line| line.contains("could not insert")).or(step.said.last());
+    let finding = error("boot-load", message);
+    let found = match (reason, spoken) {
+        (Some((line, _)), Some(spoken)) => format!("{line}\n{spoken}"),
+        (Some((line, _)), None) => line.clone(),
+        (None, Some(spoken)) => spoken.clone(),
+        (None, None) => format!("modprobe ended with status {}", step.exit.unwrap_or_default()),
+    };
+    let from_modprobe = || spoken.and_then(|line| REASONS.iter().find(|(words, _)| line.contains(words))).map(|(_, help)| *help);
+    let help = reason.map(|(_, help)| help).or_else(from_modprobe);
+    let finding = if expected == Answer::Loads {
+        Finding { found: Some(found), ..finding }
+    } else {
+        finding.differs(found, format!("{} (the driver's profile)", expected.name()))
+    };
+    help.map_or_else(|| finding.clone(), |help| finding.clone().help(help))
+}
+
+fn unloading(plan: &Plan, step: &Step) -> Option<Finding> {
+    let failed = step.exit.is_some_and(|code| code != 0) || (step.exit == Some(0) && step.state.as_deref() != Some("absent"));
+    failed.then(|| {
+        let finding = error("boot-unload", format!("`{}` cannot be unloaded from {}", step.module, plan.kernel));
+        let finding = Finding { found: step.said.last().or(step.kernel.last()).cloned(), ..finding };
+        finding.help("a node keeps the old module until it restarts; if that is how the driver is, set `load: {unload: false}` in its profile")
+    })
+}
+
+fn removing(plan: &Plan, step: &Step) -> Option<Finding> {
+    step.exit.is_some_and(|code| code != 0).then(|| {
+        let finding = Finding::new("boot-load", Severity::Warning, format!("the kernel's own `{}` cannot be removed from {}", step.module, plan.kernel));
+        Finding { found: step.said.last().cloned(), ..finding }
+    })
+}
+
+fn devices(plan: &Plan, heard: &Transcript) -> Option<Finding> {
+    let wanted = &plan.load.devices;
+    (heard.done && heard.bound.len() < wanted.len()).then(|| {
+        let bound: Vec<_> = heard.bound.iter().map(|(_, device)| device.as_str()).collect();
+        let found = if bound.is_empty() { "none".to_owned() } else { bound.join(", ") };
+        error("boot-device", format!("the driver does not bind the devices that it is for on {}", plan.kernel)).differs(found, wanted.join(", "))
+    })
+}
+
+fn said_broken(line: &str) -> bool {
+    BROKEN.iter().any(|words| line.contains(words))
+}
+
+/// What the kernel complained about while the image's modules came and went: the worst, and how often.
+fn complaints(plan: &Plan, heard: &Transcript) -> Vec<Finding> {
+    let ours = heard.steps.iter().filter(|step| matches!(step.verb.as_str(), "load" | "unload" | "reload"));
+    let lines: Vec<(&Step, &String)> = ours.flat_map(|step| step.kernel.iter().map(move |line| (step, line))).collect();
+    let first = |is: &dyn Fn(&str) -> bool| lines.iter().find(|(_, line)| is(line));
+    let (severity, verdict, (step, line)) = match (first(&said_broken), first(&|line| DOUBTFUL.iter().any(|words| line.contains(words)))) {
+        (Some(found), _) => (Severity::Error, "broke down", found),
+        (None, Some(found)) => (Severity::Warning, "complained", found),
+        (None, None) => return Vec::new(),
+    };
+    let doing = if step.verb == "unload" { "unloaded" } else { "loaded" };
+    let finding = Finding::new("boot-kernel-log", severity, format!("{} {verdict} while `{}` was being {doing}", plan.kernel, step.module));
+    vec![Finding { found: Some((*line).clone()), ..finding }]
+}
+
+#[cfg(test)]
+#[path = "judge/tests.rs"]
+mod tests;

@@ -1,0 +1,110 @@
+use super::*;
+use crate::boot::PlannedModule;
+use crate::boot::transcript::transcript;
+use crate::profile::driver::Load;
+
+fn plan(modules: &[&str], load: Load) -> Plan {
+    Plan {
+        kernel: "6.1.0-56-amd64".parse().unwrap(),
+        base: "/opt".into(),
+        remove_first: Vec::new(),
+        load_first: Vec::new(),
+        modules: modules.iter().map(|name| PlannedModule { name: (*name).to_owned(), parameters: std::collections::BTreeMap::new() }).collect(),
+        load,
+        firmware: false,
+    }
+}
+
+fn findings(text: &str, load: Load, ending: &Ending) -> Vec<String> {
+    let text = format!("kmodforge: up\n{text}");
+    let show = |finding: Finding| {
+        let found = finding.found.map(|found| format!(": {}", found.replace('\n', " / "))).unwrap_or_default();
+        format!("{} {} {}{found}", finding.severity, finding.check, finding.message)
+    };
+    judge(&plan(&["v4l2loopback"], load), &transcript(&text), ending).into_iter().map(show).collect()
+}
+
+const GOOD: &str = "kmodforge: begin load v4l2loopback\nkmodforge: end 0 load v4l2loopback\nkmodforge: state v4l2loopback live\n\
+    kmodforge: begin unload v4l2loopback\nkmodforge: end 0 unload v4l2loopback\nkmodforge: state v4l2loopback absent\n\
+    kmodforge: begin reload v4l2loopback\nkmodforge: end 0 reload v4l2loopback\nkmodforge: state v4l2loopback live\nkmodforge: done\n";
+
+fn refused(kernel: &str, said: &str) -> String {
+    format!(
+        "kmodforge: begin load v4l2loopback\n{kernel}\nkmodforge: said modprobe: ERROR: could not insert 'v4l2loopback': {said}\n\
+         kmodforge: end 1 load v4l2loopback\nkmodforge: state v4l2loopback absent\nkmodforge: done\n"
+    )
+}
+
+#[test]
+fn a_module_that_comes_and_goes_leaves_no_finding() {
+    assert_eq!(findings(GOOD, Load::default(), &Ending::Done), [""; 0]);
+}
+
+#[test]
+fn the_kernel_s_reason_comes_before_modprobe_s() {
+    for (kernel, said) in [
+        ("v4l2loopback: Unknown symbol video_ioctl2 (err -2)", "Unknown symbol in module, or unknown parameter (see dmesg)"),
+        ("v4l2loopback: disagrees about version of symbol module_layout", "Invalid argument"),
+        ("v4l2loopback: version magic '6.1.0-55-amd64 ' should be '6.1.0-56-amd64 '", "Invalid module format"),
+        ("Loading of unsigned module is rejected", "Key was rejected by service"),
+    ] {
+        let expected =
+            format!("error boot-load `v4l2loopback` does not load into 6.1.0-56-amd64: {kernel} / modprobe: ERROR: could not insert 'v4l2loopback': {said}");
+        assert_eq!(findings(&refused(kernel, said), Load::default(), &Ending::Done), [expected]);
+    }
+}
+
+#[test]
+fn the_declared_answer_is_expected_and_another_one_is_not() {
+    let without = |answer| Load { without_hardware: answer, ..Load::default() };
+    assert_eq!(findings(&refused("NVRM: No NVIDIA GPU found.", "No such device"), without(Answer::NoDevice), &Ending::Done), [""; 0]);
+    let other = findings(&refused("v4l2loopback: Unknown symbol x (err -2)", "Unknown symbol in module"), without(Answer::NoDevice), &Ending::Done);
+    assert_eq!(other.len(), 1);
+    assert_eq!(findings(GOOD, without(Answer::NoDevice), &Ending::Done), ["note boot-load `v4l2loopback` loads without its hardware: loaded"]);
+}
+
+#[test]
+fn with_a_device_the_driver_must_load_and_bind_it() {
+    let load = || Load { without_hardware: Answer::NoDevice, devices: vec!["edu".into()], ..Load::default() };
+    assert_eq!(findings(GOOD, load(), &Ending::Done), ["error boot-device the driver does not bind the devices that it is for on 6.1.0-56-amd64: none"]);
+    assert_eq!(findings(&format!("kmodforge: bound v4l2loopback 0000:00:03.0\n{GOOD}"), load(), &Ending::Done), [""; 0]);
+    assert_eq!(findings(&refused("", "No such device"), load(), &Ending::Done).len(), 2);
+}
+
+#[test]
+fn a_module_that_stays_is_told() {
+    let text = GOOD.replace("end 0 unload", "said modprobe: FATAL: Module v4l2loopback is in use.\nkmodforge: end 1 unload").replace("absent", "live");
+    assert_eq!(
+        findings(&text, Load::default(), &Ending::Done),
+        ["error boot-unload `v4l2loopback` cannot be unloaded from 6.1.0-56-amd64: modprobe: FATAL: Module v4l2loopback is in use."]
+    );
+}
+
+#[test]
+fn what_breaks_the_kernel_is_an_error_and_what_it_complains_about_a_warning() {
+    let during = |words: &str| GOOD.replacen("kmodforge: end 0 unload", &format!("{words}\nkmodforge: end 0 unload"), 1);
+    assert_eq!(
+        findings(&during("BUG: kernel NULL pointer dereference, address: 0000000000000008"), Load::default(), &Ending::Done),
+        [
+            "error boot-kernel-log 6.1.0-56-amd64 broke down while `v4l2loopback` was being unloaded: BUG: kernel NULL pointer dereference, address: 0000000000000008"
+        ]
+    );
+    assert_eq!(
+        findings(&during("WARNING: CPU: 0 PID: 99 at kernel/module.c:1 x+0x1/0x2"), Load::default(), &Ending::Done),
+        ["warning boot-kernel-log 6.1.0-56-amd64 complained while `v4l2loopback` was being unloaded: WARNING: CPU: 0 PID: 99 at kernel/module.c:1 x+0x1/0x2"]
+    );
+}
+
+#[test]
+fn a_boot_that_does_not_end_names_the_step() {
+    let text = "kmodforge: begin load v4l2loopback\nkmodforge: end 0 load v4l2loopback\nkmodforge: state v4l2loopback live\n\
+        kmodforge: begin unload v4l2loopback\nwaiting for a lock\n";
+    assert_eq!(
+        findings(text, Load::default(), &Ending::TimedOut(Duration::from_secs(120))),
+        ["error boot-unload nothing happened any more within 120 s while `v4l2loopback` was being unloaded: waiting for a lock"]
+    );
+    let heard = transcript("Kernel panic - not syncing: VFS: Unable to mount root fs\nRebooting");
+    let found = judge(&plan(&["x"], Load::default()), &heard, &Ending::Exited(String::new()));
+    assert_eq!(found[0].message, "6.1.0-56-amd64 did not start: the virtual machine stopped");
+    assert_eq!(found[0].found.as_deref(), Some("Kernel panic - not syncing: VFS: Unable to mount root fs"));
+}
