@@ -30,7 +30,9 @@ seconds=${1:-30}
 shift || true
 [ $# -gt 0 ] || mapfile -t all < <(targets)
 cd "$ROOT/fuzz"
-cargo build --quiet --locked --target "$HOST" --target-dir "$OUT/build"
+# The versions that the program itself is built with.
+cp "$ROOT/Cargo.lock" Cargo.lock
+cargo build --quiet --target "$HOST" --target-dir "$OUT/build"
 mkdir -p "$OUT/crashes"
 for target in "${@:-${all[@]}}"; do
     mkdir -p "$OUT/$target" "$OUT/seeds/$target"

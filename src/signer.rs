@@ -131,10 +131,11 @@ impl Signer {
         let digest = hash.digest(content);
         let signature = self.raw_signature(hash, &digest)?;
         // What comes from outside is believed only when it fits.
-        if let Key::Command(command) = &self.key
-            && !self.certificate.key.verifies(hash, &digest, &signature)
-        {
-            return Err(command.rubbish(&signature, &self.certificate));
+        let fits = || self.certificate.key.verifies(hash, &digest, &signature);
+        match &self.key {
+            Key::Token(token) if !fits() => return Err(token.misfit()),
+            Key::Command(command) if !fits() => return Err(command.rubbish(&signature, &self.certificate)),
+            Key::File(_) | Key::Token(_) | Key::Command(_) => {}
         }
         Ok(pki::detached(&self.certificate, hash, &signature))
     }

@@ -90,9 +90,10 @@ fn seconds(date: &str) -> Option<u64> {
         return None;
     }
     let clock: Vec<u64> = time.split(':').map(|part| part.parse().ok()).collect::<Option<_>>()?;
-    let [hours, minutes, seconds] = clock.as_slice() else { return None };
+    let [hours @ 0..24, minutes @ 0..60, seconds @ 0..=60] = clock.as_slice() else { return None };
     let month = MONTHS.iter().position(|name| name == month)? as u64 + 1;
-    let days = days_since_1970(year.parse().ok()?, month, day.parse().ok()?)?;
+    let (year, day) = (year.parse().ok().filter(|year| *year < 10_000)?, day.parse().ok().filter(|day| *day <= 31)?);
+    let days = days_since_1970(year, month, day)?;
     Some(days * 86_400 + hours * 3600 + minutes * 60 + seconds)
 }
 
@@ -142,6 +143,15 @@ mod tests {
         {
             assert_eq!(seconds(date), Some(expected), "{date}");
         }
-        assert_eq!(seconds("Thu, 01 Jan 1970 00:00:00 CET"), None);
+        let largest = u64::MAX;
+        for date in [
+            "Thu, 01 Jan 1970 00:00:00 CET".to_owned(),
+            format!("Thu, 01 Jan {largest} 00:00:00 UTC"),
+            format!("Thu, {largest} Jan 2026 00:00:00 UTC"),
+            format!("Thu, 01 Jan 2026 {largest}:00:00 UTC"),
+            "Thu, 01 Jan 2026 00:60:00 UTC".to_owned(),
+        ] {
+            assert_eq!(seconds(&date), None, "{date}");
+        }
     }
 }

@@ -192,6 +192,15 @@ mod commands {
     }
 
     #[test]
+    fn what_a_command_signs_wrongly_later_is_not_used() {
+        let folder = tempfile::tempdir().unwrap();
+        let once = folder.path().join("once").display().to_string();
+        let signer = open(&format!("[ -e {once} ] && exec echo no; touch {once}; {}", openssl("rsa.key")), "rsa.crt").unwrap();
+        let error = signer.sign(Hash::Sha256, b"module").unwrap_err();
+        assert_eq!(error.to_string(), "the signing command did not print a signature by the certificate's key");
+    }
+
+    #[test]
     fn a_command_that_never_ends_is_stopped() {
         let command = SigningCommand::impatient("exec sleep 600");
         let error = command.sign(Hash::Sha256, &[0; 32], crate::pki::KeyKind::Rsa).unwrap_err();

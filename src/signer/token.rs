@@ -65,6 +65,11 @@ impl Token {
         };
         signed.map_err(|error| Fail { uri: self.uri.clone() }.with("does not sign", &error, None))
     }
+
+    /// The token made a signature that the certificate's key does not verify.
+    pub(super) fn misfit(&self) -> SignerError {
+        Fail { uri: self.uri.clone() }.that("made a signature that does not fit the certificate", None)
+    }
 }
 
 /// The PIN of the URI, else that of the file it names, else the passphrase.
