@@ -122,5 +122,6 @@ fn record(target: TargetLabel, fails: bool, index: usize) -> TargetRecord {
         seconds: 5.8,
         phases: std::collections::BTreeMap::new(),
         log: None,
+        signer: None,
     }
 }

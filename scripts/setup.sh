@@ -14,7 +14,7 @@ readonly COMMANDS='
     docker-registry:docker-registry skopeo:skopeo mmdebstrap:mmdebstrap gpgv:gpgv
     modprobe:kmod shellcheck:shellcheck python3:python3 curl:curl xz:xz-utils git:git
     qemu-system-x86_64:qemu-system-x86 qemu-system-aarch64:qemu-system-arm
-    cc:gcc make:make'
+    cc:gcc make:make openssl:openssl softhsm2-util:softhsm2'
 
 missing_packages() {
     local pair
@@ -24,6 +24,15 @@ missing_packages() {
     [ -f /etc/ssl/certs/ca-certificates.crt ] || echo ca-certificates
     [ -f /usr/include/stdio.h ] || echo libc6-dev
     [ -f /usr/share/seabios/bios-256k.bin ] || echo seabios
+    # The kernel's own sign-file, to compare signatures with.
+    ls /usr/lib/linux-kbuild-*/scripts/sign-file >/dev/null 2>&1 || sign_file_package
+}
+
+sign_file_package() {
+    case $(machine_suite) in
+        bookworm) echo linux-kbuild-6.1 ;;
+        *) echo linux-kbuild-6.12 ;;
+    esac
 }
 
 # Debian starts a service as soon as its package is unpacked, unless policy-rc.d says no.

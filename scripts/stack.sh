@@ -74,11 +74,12 @@ start_docker() {
     wait_until_ready docker docker --host "unix://$DIR/docker.sock" version
 }
 
-# Creating a link is atomic, so two stacks never take the same network.
+# Creating a link is atomic, so two stacks never take the same network. Its address is set because a bridge without one takes
+# the lowest of its ports': with each container that comes or goes, the others would lose their gateway for a while.
 add_bridge() {
     local n
     for n in $(seq 0 255); do
-        ip link add "$BRIDGE_PREFIX$n" type bridge 2>/dev/null || continue
+        ip link add "$BRIDGE_PREFIX$n" address "$(printf '02:6b:6d:66:00:%02x' "$n")" type bridge 2>/dev/null || continue
         ip addr add "$BRIDGE_NET.$n.1/24" dev "$BRIDGE_PREFIX$n"
         ip link set "$BRIDGE_PREFIX$n" up
         echo "$BRIDGE_PREFIX$n"

@@ -8,11 +8,13 @@ mod compiler;
 mod contents;
 mod firmware;
 mod report;
+mod signature;
 mod symbols;
 
 use std::collections::BTreeSet;
 
 pub use report::failure;
+pub use signature::Signatures;
 
 use crate::arch::Arch;
 use crate::finding::{Finding, Severity};
@@ -74,6 +76,8 @@ pub struct Subject<'a> {
     pub modules_dep: Option<&'a str>,
     /// What the driver's profile says, if there is one.
     pub expectations: Option<&'a Expectations>,
+    /// Who must have signed the modules, if that is asked.
+    pub signatures: Option<&'a Signatures>,
 }
 
 /// A check.
@@ -94,6 +98,12 @@ pub static CHECKS: &[Check] = &[
     Check { id: "modules-present", severity: Severity::Error, summary: "every module of the driver is in its place", run: contents::modules_present },
     Check { id: "modules-unexpected", severity: Severity::Error, summary: "no other module is in the image", run: contents::modules_unexpected },
     Check { id: "module-compressed", severity: Severity::Warning, summary: "modules are not compressed", run: contents::module_compressed },
+    Check {
+        id: "module-signature",
+        severity: Severity::Error,
+        summary: "every module is signed by whom a certificate names, if one is given",
+        run: signature::module_signature,
+    },
     Check { id: "elf-format", severity: Severity::Error, summary: "class, byte order and machine are those of the architecture", run: binary::elf_format },
     Check { id: "vermagic", severity: Severity::Error, summary: "the version magic is the kernel's", run: binary::vermagic },
     Check { id: "symbol-crc", severity: Severity::Error, summary: "imported symbols have the versions that the kernel has", run: symbols::symbol_crc },

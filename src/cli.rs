@@ -7,12 +7,14 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 mod boot;
 mod build;
 mod select;
+mod sign;
 mod values;
 mod verbs;
 
 pub use boot::BootArgs;
 pub use build::{BuildArgs, Compression, Progress};
 pub use select::{ProjectArgs, RegistryArgs, SelectArgs};
+pub use sign::{KeyArg, SignArgs, SignCertArgs, SignImageArgs};
 pub use values::{DistroArg, Fallback, Output, SecretArg, SecretSource};
 pub use verbs::{
     CompletionsArgs, DoctorArgs, KernelsCommand, KernelsListArgs, KernelsMatchArgs, ListFormat, ManArgs, PlanArgs, PlanFormat, ProfileCheckArgs,
@@ -93,6 +95,8 @@ pub enum Command {
     Render(Box<RenderArgs>),
     /// Check an image against its kernel.
     Verify(Box<VerifyArgs>),
+    /// Sign the modules of an image that exists.
+    Sign(Box<SignImageArgs>),
     /// List kernels, or tell which profiles recognise a release.
     #[command(subcommand)]
     Kernels(KernelsCommand),

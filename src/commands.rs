@@ -12,6 +12,7 @@ pub mod builder;
 pub mod completions;
 pub mod doctor;
 pub mod kernels;
+mod local_image;
 pub mod man;
 pub mod outputs;
 pub mod plan;
@@ -19,6 +20,8 @@ pub mod profile;
 pub mod render;
 pub mod selection;
 pub mod session;
+pub mod sign;
+pub mod signing;
 pub mod verify;
 
 /// Does what the command line asks for.
@@ -32,6 +35,7 @@ pub async fn run(cli: Cli, ui: &Ui, cancel: CancellationToken) -> Result<Exit, F
         Command::Plan(args) => unless_cancelled(&cancel, plan::run(global, &args, ui)).await,
         Command::Render(args) => unless_cancelled(&cancel, render::run(global, &args, ui)).await,
         Command::Verify(args) => Box::pin(verify::run(global, &args, ui, cancel)).await,
+        Command::Sign(args) => unless_cancelled(&cancel, sign::run(global, &args, ui)).await,
         Command::Kernels(command) => unless_cancelled(&cancel, kernels::run(global, command, ui)).await,
         Command::Profile(command) => profile::run(global, command, ui),
         Command::Doctor(args) => Box::pin(unless_cancelled(&cancel, doctor::run(global, &args, ui))).await,

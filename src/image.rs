@@ -14,6 +14,8 @@ pub(crate) mod fixture;
 pub mod layer;
 pub mod layout;
 pub mod manifest;
+mod overlay;
+pub mod rewrite;
 pub mod scan;
 pub mod tar;
 

@@ -8,9 +8,10 @@ pub mod config;
 mod elf;
 mod exports;
 mod modinfo;
-mod signature;
+pub mod signature;
 pub mod symvers;
 
+use std::borrow::Cow;
 use std::fmt;
 
 pub use compressed::Compression;
@@ -104,6 +105,20 @@ impl Module {
         let from_file = || self.file.split(".ko").next().unwrap_or(&self.file);
         kernel_name(self.info.first("name").unwrap_or_else(from_file))
     }
+}
+
+/// How a module's file is compressed, told by its content, and its bytes without that.
+///
+/// # Errors
+/// When it is damaged or becomes too large.
+pub fn decompress<'a>(file: &str, bytes: &'a [u8]) -> Result<(Option<Compression>, Cow<'a, [u8]>), KmodError> {
+    compressed::open(bytes).map_err(|fault| KmodError { file: file.to_owned(), fault })
+}
+
+/// Whether a file's name is that of a module, perhaps compressed.
+#[must_use]
+pub fn is_module_file(path: &str) -> bool {
+    [".ko", ".ko.xz", ".ko.gz", ".ko.zst"].iter().any(|end| path.ends_with(end))
 }
 
 /// A module's name as the kernel spells it: `-` becomes `_`.

@@ -20,6 +20,7 @@ pub mod check;
 pub mod image;
 pub mod kernel_memory;
 pub mod render;
+pub mod sign;
 // plan
 pub mod plan;
 // catalogue
@@ -32,11 +33,13 @@ pub mod credentials;
 pub mod fetch;
 pub mod kmod;
 pub mod record;
+pub mod signer;
 pub mod template;
 pub mod yaml;
 // vocabulary that is built on vocabulary
 pub mod kernel_selector;
 pub mod package;
+pub mod pki;
 // vocabulary
 pub mod arch;
 pub mod finding;

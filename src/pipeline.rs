@@ -5,6 +5,7 @@ pub mod event;
 mod failure;
 mod inspect;
 mod log;
+mod sign;
 mod sources;
 mod target;
 
@@ -22,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 pub use boot::{boot_plan, boot_record};
 pub use failure::{TargetError, explain_solve};
 pub use inspect::{Inspection, expectations, inspect, kernel_facts};
+pub use sign::Signing;
 pub use sources::{firmware, sources};
 
 use self::event::Event;
@@ -83,6 +85,8 @@ pub struct Options {
     pub work: PathBuf,
     /// Digests of base images, by the reference in the profile, where a registry tells.
     pub base_digests: BTreeMap<String, Digest>,
+    /// Who signs the modules, if anybody does.
+    pub signing: Option<Signing>,
     /// Folder that relative `path:` sources of a driver count from, by its id.
     pub driver_folders: HashMap<String, PathBuf>,
 }
@@ -209,6 +213,7 @@ pub fn blank_record(target: &Target, outcome: Outcome, why: impl Into<String>) -
         seconds: 0.0,
         phases: BTreeMap::new(),
         log: None,
+        signer: None,
     }
 }
 

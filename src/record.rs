@@ -71,6 +71,22 @@ pub enum Outcome {
     Cancelled,
 }
 
+/// Who signed the modules of an image.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SignerRecord {
+    /// Subject of the certificate: `CN=driver signing, O=Example`.
+    pub subject: String,
+    /// Its serial number, in hexadecimal: `0c:83:ce`.
+    pub serial: String,
+    /// Its subject key identifier, which kernels name it by.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key_id: Option<String>,
+    /// Digest of the certificate.
+    pub certificate: String,
+    /// The hash: `sha256`.
+    pub hash: String,
+}
+
 /// What became of one target.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct TargetRecord {
@@ -114,8 +130,11 @@ pub struct TargetRecord {
     pub pushed_bytes: u64,
     /// Seconds spent on the whole target.
     pub seconds: f64,
-    /// Seconds by phase: `headers`, `compile`, `check`, `boot`, `assemble`, `publish`.
+    /// Seconds by phase: `headers`, `compile`, `check`, `sign`, `boot`, `assemble`, `publish`.
     pub phases: BTreeMap<String, f64>,
+    /// Who signed the modules, if anybody did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signer: Option<SignerRecord>,
     /// Where the full build log is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub log: Option<String>,

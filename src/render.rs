@@ -12,6 +12,7 @@ use self::context::Context;
 use crate::error::{Exit, Failure};
 use crate::mirror::Mirrors;
 use crate::plan::Target;
+use crate::record::SignerRecord;
 use crate::template::{self, TemplateError};
 
 /// Prefix of kmodforge's own annotations and labels.
@@ -67,6 +68,11 @@ pub fn labels(target: &Target) -> BTreeMap<String, String> {
         (own("arch"), target.arch.to_string()),
         (own("modules"), driver.modules().iter().filter(|module| module.load).map(|module| module.name.as_str()).collect::<Vec<_>>().join(" ")),
     ])
+}
+
+/// Labels that tell who signed the modules.
+pub fn signer_labels(signer: &SignerRecord) -> [(String, String); 2] {
+    [(format!("{ANNOTATION}signer"), signer.subject.clone()), (format!("{ANNOTATION}signer-certificate"), signer.certificate.clone())]
 }
 
 /// The platform that the stages which run programs need.

@@ -15,6 +15,7 @@ use super::BuildKit;
 use super::endpoint::Endpoint;
 use super::select::Options;
 use crate::env;
+use crate::signer::PASSPHRASE;
 
 mod keeper;
 mod mounts;
@@ -139,6 +140,8 @@ fn command(launcher: Vec<PathBuf>, arguments: &[String], folders: &Folders) -> R
     command.args(first).args(arguments).stdin(Stdio::null()).stdout(log).stderr(errors);
     // A containerd that is slow to end leaves a report there.
     command.env("TMPDIR", folders.runtime.path());
+    // Signing is not the builder's business.
+    command.env_remove(PASSPHRASE);
     Ok(command)
 }
 

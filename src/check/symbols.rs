@@ -67,12 +67,8 @@ fn version_of(subject: &Subject<'_>, siblings: &Siblings<'_>, name: &str) -> Opt
     if let Some((owner, export)) = siblings.get(name) {
         return Some((export.crc?, format!("exported by `{}`", owner.file)));
     }
-    if let Some(symbol) = kernel.symvers.get(name) {
-        return (symbol.crc != 0).then(|| (symbol.crc, format!("Module.symvers of {}", kernel.headers)));
-    }
-    let versions = kernel.reference.as_ref()?.versions.as_ref()?;
-    let version = versions.iter().find(|version| *version.name == *name)?;
-    Some((version.crc, format!("an empty module compiled with {}", kernel.headers)))
+    let symbol = kernel.symvers.get(name).filter(|symbol| symbol.crc != 0)?;
+    Some((symbol.crc, format!("Module.symvers of {}", kernel.headers)))
 }
 
 fn no_versions(check: &Check, subject: &Subject<'_>, module: &Module) -> Finding {

@@ -1,4 +1,5 @@
 use super::*;
+use crate::pki::Distrust;
 
 /// An image that has no findings, with the kernel it is for. Tests spoil one thing in it.
 struct World {
@@ -7,6 +8,7 @@ struct World {
     firmware: BTreeSet<String>,
     modules_dep: Option<String>,
     expectations: Option<Expectations>,
+    signatures: Option<Signatures>,
 }
 
 macro_rules! world {
@@ -40,6 +42,7 @@ impl World {
             firmware: BTreeSet::from(["kmf/core.bin".to_owned()]),
             modules_dep: Some(modules.iter().map(|(file, _)| format!("extra/{file}:{}", needs(file))).collect::<Vec<_>>().join("\n")),
             expectations: Some(Expectations { modules: modules.iter().map(|(file, _)| expected(file)).collect(), ..Expectations::default() }),
+            signatures: None,
         }
     }
 
@@ -50,6 +53,7 @@ impl World {
             firmware: &self.firmware,
             modules_dep: self.modules_dep.as_deref(),
             expectations: self.expectations.as_ref(),
+            signatures: self.signatures.as_ref(),
         }
     }
 
@@ -162,6 +166,10 @@ const BAD: &[Spoiled] = &[
          a plain `.ko`: layers are compressed anyway",
     ),
     (
+        |world| world.signatures = Some(unsigned("kmf_core.ko")),
+        "error module-signature: `kmf_core.ko` is not signed | not signed | a signature by CN=driver signing",
+    ),
+    (
         |world| world.patch("kmf_core.ko", |bytes| bytes[18] = 183),
         "error elf-format: `kmf_core.ko` is not for amd64 | ELF 64-bit little-endian AArch64 | ELF 64-bit little-endian x86-64",
     ),
@@ -232,6 +240,11 @@ const BAD: &[Spoiled] = &[
         "error firmware: firmware that `kmf_core.ko` may ask for is not in the image | nothing at `kmf/core.bin` | a file below /firmware for each",
     ),
 ];
+
+fn unsigned(file: &str) -> Signatures {
+    let path = format!("/opt/lib/modules/6.1.0-56-amd64/extra/{file}");
+    Signatures { signer: "CN=driver signing".into(), faults: [(path, Distrust::Unsigned)].into() }
+}
 
 fn with_line(line: &str) -> Symvers {
     let text = include_str!("../../tests/fixtures/kmod/6.1.0-56-amd64/Module.symvers");

@@ -7,6 +7,7 @@ use clap::{Args, ValueEnum};
 
 use super::boot::BootArgs;
 use super::select::{RegistryArgs, SelectArgs};
+use super::sign::SignArgs;
 use super::values::{Output, SecretArg, parse_cache};
 use crate::builder::{CacheEntry, Network};
 
@@ -32,6 +33,9 @@ pub struct BuildArgs {
     /// How they are built.
     #[command(flatten)]
     pub solve: SolveArgs,
+    /// Who signs the modules.
+    #[command(flatten)]
+    pub sign: SignArgs,
     /// Whether kernels are booted.
     #[command(flatten)]
     pub boot: BootArgs,

@@ -7,6 +7,7 @@ use clap_complete::Shell;
 
 use super::boot::BootArgs;
 use super::select::{ProjectArgs, RegistryArgs, SelectArgs};
+use super::sign::{SignArgs, SignCertArgs};
 use super::values::DistroArg;
 use crate::arch::Arch;
 
@@ -27,6 +28,9 @@ pub struct PlanArgs {
     /// How registries are reached.
     #[command(flatten)]
     pub registry: RegistryArgs,
+    /// In whose name modules are signed.
+    #[command(flatten)]
+    pub certificate: SignCertArgs,
     /// Do not ask the registry what is published.
     #[arg(long)]
     pub no_registry: bool,
@@ -84,6 +88,9 @@ pub struct VerifyArgs {
     /// Distribution whose headers to check against [default: the one that recognises the release].
     #[arg(long, value_name = "ID[:RELEASE]")]
     pub distro: Option<DistroArg>,
+    /// Certificate, PEM or DER, whose owner must have signed every module.
+    #[arg(long = "cert", value_name = "FILE")]
+    pub certificate: Option<PathBuf>,
     /// Where mirrors are set.
     #[command(flatten)]
     pub project: ProjectArgs,
@@ -282,6 +289,9 @@ pub struct DoctorArgs {
     /// How registries are reached.
     #[command(flatten)]
     pub registry: RegistryArgs,
+    /// Who is to sign modules.
+    #[command(flatten)]
+    pub sign: SignArgs,
 }
 
 /// Arguments of `completions`.

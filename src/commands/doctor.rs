@@ -7,14 +7,17 @@ use serde_json::json;
 use super::builder::connect;
 use super::selection;
 use super::session::Session;
+use super::signing;
 use crate::boot::{Accelerator, Emulator};
 use crate::cli::{DoctorArgs, GlobalArgs, TextFormat};
 use crate::error::{Exit, Failure};
 use crate::reference::Reference;
 use crate::ui::{DoctorLine, DoctorState, Ui};
 
-/// How long anything may take to answer.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a registry may take to answer, a builder to start, a repository's index to arrive.
+const REGISTRY_LIMIT: Duration = Duration::from_secs(10);
+const BUILDER_LIMIT: Duration = Duration::from_secs(60);
+const PACKAGES_LIMIT: Duration = Duration::from_secs(30);
 
 /// Looks at builder, registry, repositories, QEMU and cache.
 ///
@@ -23,7 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub async fn run(global: &GlobalArgs, args: &DoctorArgs, ui: &Ui) -> Result<Exit, Failure> {
     let session = Session::open(global, &args.project)?;
     let (builder, registry, packages, qemu) = tokio::join!(builder(&session, args), registry(&session, args), packages(&session), qemu());
-    let lines = [builder, registry, packages, qemu, cache(&session)];
+    let lines = [builder, registry, packages, qemu, cache(&session), signing(args)];
     match args.format {
         TextFormat::Table => ui.doctor(&lines),
         TextFormat::Json => {
@@ -45,20 +48,20 @@ fn failed(name: &str, failure: &Failure) -> DoctorLine {
     DoctorLine { remedy: failure.help.first().cloned(), ..line(name, DoctorState::Failed, text) }
 }
 
-fn silent(name: &str) -> DoctorLine {
-    line(name, DoctorState::Failed, format!("no answer within {} s", PATIENCE.as_secs()))
+fn silent(name: &str, limit: Duration) -> DoctorLine {
+    line(name, DoctorState::Failed, format!("no answer within {} s", limit.as_secs()))
 }
 
 async fn builder(session: &Session, args: &DoctorArgs) -> DoctorLine {
     let connecting = async { connect(session, &args.builder.parse()?).await };
-    match tokio::time::timeout(PATIENCE * 6, connecting).await {
+    match tokio::time::timeout(BUILDER_LIMIT, connecting).await {
         Ok(Ok(connected)) => {
             let info = crate::builder::Builder::info(&connected.builder);
             let text = format!("{}, at {} ({}); builds for {}", info.name, info.endpoint, connected.origin, info.platforms.join(", "));
             line("builder", DoctorState::Ok, text)
         }
         Ok(Err(failure)) => failed("builder", &failure),
-        Err(_) => silent("builder"),
+        Err(_) => silent("builder", BUILDER_LIMIT),
     }
 }
 
@@ -76,12 +79,12 @@ async fn registry(session: &Session, args: &DoctorArgs) -> DoctorLine {
             .map_err(|error: crate::reference::InvalidReference| Failure::new(Exit::Usage, error.to_string()))?;
         session.registry(&args.registry)?.check_push(&reference).await.map_err(Failure::from)
     };
-    match tokio::time::timeout(PATIENCE, asking).await {
+    match tokio::time::timeout(REGISTRY_LIMIT, asking).await {
         Ok(Ok(as_whom)) => {
             line("registry", DoctorState::Ok, format!("{repository}: push allowed{}", as_whom.map(|user| format!(" as `{user}`")).unwrap_or_default()))
         }
         Ok(Err(failure)) => failed("registry", &failure),
-        Err(_) => silent("registry"),
+        Err(_) => silent("registry", REGISTRY_LIMIT),
     }
 }
 
@@ -92,10 +95,10 @@ async fn packages(session: &Session) -> DoctorLine {
         let profile = &entry.profile;
         let Some(release) = profile.releases.first() else { continue };
         let reading = selection::read_index(session, profile, release, super::session::host_arch(), &[]);
-        match tokio::time::timeout(PATIENCE * 3, reading).await {
+        match tokio::time::timeout(PACKAGES_LIMIT, reading).await {
             Ok(Ok(index)) => read.push(format!("{} {}: {} kernels", profile.id, release.id, index.kernels.len())),
             Ok(Err(failure)) => return failed("packages", &failure),
-            Err(_) => return silent("packages"),
+            Err(_) => return silent("packages", PACKAGES_LIMIT),
         }
     }
     line("packages", DoctorState::Ok, read.join(", "))
@@ -114,6 +117,22 @@ async fn qemu() -> DoctorLine {
             let remedy = failure.help.first().cloned();
             DoctorLine { remedy, ..line("qemu", DoctorState::Off, format!("{}; images cannot be booted", failure.headline)) }
         }
+    }
+}
+
+/// Whether the key, if one is named, signs in the name of the certificate.
+fn signing(args: &DoctorArgs) -> DoctorLine {
+    match signing::open(&args.sign) {
+        Ok(Some(signing)) => {
+            let certificate = signing.signer.certificate();
+            line("signing", DoctorState::Ok, format!("{}, {}, until {}", certificate.subject, certificate.key.kind, certificate.not_after.text))
+        }
+        Ok(None) => {
+            let remedy = "name key and certificate: --sign-key KEY --sign-cert FILE".to_owned();
+            let text = "no key is named; kernels with Secure Boot will refuse the modules";
+            DoctorLine { remedy: Some(remedy), ..line("signing", DoctorState::Off, text) }
+        }
+        Err(failure) => failed("signing", &failure),
     }
 }
 

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::selection;
 use super::session::{Session, source_date_epoch};
+use super::signing;
 use crate::cli::{GlobalArgs, PlanArgs, PlanFormat};
 use crate::error::{Exit, Failure};
 use crate::image::layer::Compression;
@@ -22,7 +23,8 @@ const GITLAB_JOBS: usize = 500;
 /// When there is none, or a kernel's compiler is missing.
 pub async fn run(global: &GlobalArgs, args: &PlanArgs, ui: &Ui) -> Result<Exit, Failure> {
     let session = Session::open(global, &args.select.project)?;
-    let mut plan = selection::plan(&session, &args.select, &arguments(Compression::default(), source_date_epoch()?)).await?;
+    let mut plan =
+        selection::plan(&session, &args.select, &(arguments(Compression::default(), source_date_epoch()?) + &signing::arguments(&args.certificate)?)).await?;
     if !args.no_registry && selection::has_repository(&session, &args.select) {
         let registry = session.registry(&args.registry)?;
         let bases = selection::base_digests(&session, &registry, &plan).await;

@@ -3,20 +3,22 @@
 mod boot;
 mod image;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use self::image::{Files, LocalImage};
+use self::image::Files;
 use super::builder::connect_unless_cancelled;
+use super::local_image::{LocalImage, Named, fetch};
 use super::selection;
 use super::session::{Session, host_arch, temporary_folder};
 use crate::arch::Arch;
 use crate::builder::{Builder, SolveOptions, SolveRequest};
 use crate::buildkit::BuilderChoice;
-use crate::check::{self, Expectations};
+use crate::check::{self, Expectations, Signatures};
 use crate::cli::{GlobalArgs, TextFormat, VerifyArgs};
 use crate::error::{Exit, Failure};
 use crate::finding::{Finding, Severity};
@@ -30,6 +32,8 @@ use crate::plan::{ChosenDriver, Group, Known, Naming, Plan, Target};
 use crate::profile::driver::{DriverProfile, Requirements};
 use crate::record::BootRecord;
 use crate::render::{self, ANNOTATION};
+use crate::sign::signed_by;
+use crate::signer::read_certificate;
 use crate::ui::Ui;
 
 /// Checks an image; every architecture of it, or those that were asked for.
@@ -40,7 +44,7 @@ pub async fn run(global: &GlobalArgs, args: &VerifyArgs, ui: &Ui, cancel: Cancel
     let session = Session::open(global, &args.project)?;
     let booter = super::boot::booter(&session, &args.boot)?;
     let work = temporary_folder()?;
-    let images = image::fetch(&session, args, work.path()).await?;
+    let images = fetch(&session, Named { image: &args.image, arches: &args.arches, registry: &args.registry }, work.path()).await?;
     if let Some(booter) = &booter {
         super::boot::prepare(booter, images.iter().map(|image| image.arch().unwrap_or_else(host_arch)), ui).await?;
     }
@@ -116,6 +120,7 @@ async fn verify(
 
     let modules = files.modules_for(&contents, &kernel)?;
     let modules_dep = files.modules_dep(&contents, &kernel);
+    let signatures = signatures(args, &contents, &modules)?;
     let expectations = driver.is_some().then(|| expectations(&target, &modules));
     let subject = check::Subject {
         kernel: &facts,
@@ -123,11 +128,25 @@ async fn verify(
         firmware: &files.firmware,
         modules_dep: modules_dep.as_deref(),
         expectations: expectations.as_ref(),
+        signatures: signatures.as_ref(),
     };
     let mut findings = check::run_all(&subject);
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
     let modules = modules.iter().map(|(path, _)| path.clone()).collect();
     Ok(Report { arch, headers: facts.headers.clone(), modules, kernel, findings, target, known_driver: driver.is_some(), contents, boot: None })
+}
+
+/// What is wrong with signatures, if a certificate was named.
+fn signatures(args: &VerifyArgs, contents: &Contents, modules: &[(String, Module)]) -> Result<Option<Signatures>, Failure> {
+    let Some(file) = &args.certificate else { return Ok(None) };
+    let certificate = read_certificate(file)?;
+    let mut faults = BTreeMap::new();
+    for (path, _) in modules {
+        if let Err(fault) = signed_by(&certificate, path, &image::read(contents, path.trim_start_matches('/'))?)? {
+            faults.insert(path.clone(), fault);
+        }
+    }
+    Ok(Some(Signatures { signer: certificate.subject.clone(), faults }))
 }
 
 /// The kernel that was named, else the label's, else the one that the paths name.
@@ -209,13 +228,16 @@ async fn evidence(session: &Session, builder: &dyn Builder, target: &Target, fol
     Ok(Artifacts::open(&output)?)
 }
 
-/// What the driver's profile says, with the modules wherever the image has them.
+/// What the driver's profile says, with the modules wherever the image has them; what it lacks is missed below the same root.
 fn expectations(target: &Target, modules: &[(String, Module)]) -> Expectations {
     let mut expectations = crate::pipeline::expectations(target);
+    let root = modules.iter().find_map(|(path, _)| path.split_once("/lib/modules/")).map(|(root, _)| root);
     for expected in &mut expectations.modules {
         let name = crate::kmod::kernel_name(&expected.name);
         if let Some((path, _)) = modules.iter().find(|(_, module)| crate::kmod::kernel_name(&module.name()) == name) {
             expected.path.clone_from(path);
+        } else if let (Some(root), Some((_, below))) = (root, expected.path.split_once("/lib/modules/")) {
+            expected.path = format!("{root}/lib/modules/{below}");
         }
     }
     expectations

@@ -3,8 +3,9 @@
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
-use crate::error::{Exit, Failure};
+use crate::error::{Exit, Failure, io_words};
 
+use super::overlay::Overlay;
 use super::scan::{FileReader, Kind, LIMITS, Problem, Root, Rules, TarIndex};
 
 /// Files of the tools layer, below `/` of the image.
@@ -20,10 +21,11 @@ const BUILDER_ROOTS: &[Root] =
     &[Root { name: TOOLS, is_image_root: true }, Root { name: MODULES, is_image_root: true }, Root { name: EVIDENCE, is_image_root: true }];
 const FIRMWARE_ROOTS: &[Root] = &[Root { name: FIRMWARE, is_image_root: false }];
 
-/// The checked files of one target, left where they are on disk.
+/// The checked files of one target, left where they are on disk, and what was put in the place of some.
 #[derive(Clone, Debug)]
 pub struct Artifacts {
     index: TarIndex,
+    overlay: Overlay,
 }
 
 impl Artifacts {
@@ -46,7 +48,7 @@ impl Artifacts {
 
     fn with(tar: &Path, what: &'static str, roots: &'static [Root]) -> Result<Self, ArtifactsError> {
         let index = TarIndex::open(tar, Rules::Strict(roots), LIMITS).map_err(|problem| ArtifactsError::Refused { what, tar: tar.to_owned(), problem })?;
-        Ok(Self { index })
+        Ok(Self { index, overlay: Overlay::default() })
     }
 
     /// Paths below `prefix` (`modules`, `evidence/headers`) with what they are, in bytewise order. Paths begin with the top-level directory.
@@ -57,13 +59,13 @@ impl Artifacts {
             .range(prefix.to_owned()..)
             .take_while(move |(path, _)| path.starts_with(prefix))
             .filter(move |(path, _)| below(path))
-            .map(|(path, kind)| (path.as_str(), kind))
+            .map(|(path, kind)| (path.as_str(), self.overlay.kind(path).unwrap_or(kind)))
     }
 
     /// What is at a path.
     #[must_use]
     pub fn get(&self, path: &str) -> Option<&Kind> {
-        self.index.entries().get(path)
+        self.overlay.kind(path).or_else(|| self.index.entries().get(path))
     }
 
     /// The bytes of a file. Links are not followed.
@@ -82,7 +84,26 @@ impl Artifacts {
     /// # Errors
     /// When there is no such file.
     pub fn reader(&self, path: &str) -> Result<FileReader, ArtifactsError> {
-        self.index.reader(path).ok_or_else(|| ArtifactsError::Missing { path: path.to_owned() })
+        let reader = self.overlay.reader(path).or_else(|| self.index.reader(path));
+        reader.ok_or_else(|| ArtifactsError::Missing { path: path.to_owned() })
+    }
+
+    /// Puts other bytes in the place of a file, and of the hard links to it. They are kept on disk, beside the tar and without a name.
+    ///
+    /// # Errors
+    /// When there is no such file, or the bytes cannot be kept.
+    pub fn replace(&mut self, path: &str, bytes: &[u8]) -> Result<(), ArtifactsError> {
+        let Some(Kind::File { offset, .. }) = self.index.entries().get(path) else { return Err(ArtifactsError::Missing { path: path.to_owned() }) };
+        let folder = self.index.path().parent().unwrap_or(Path::new("."));
+        let place = self.overlay.keep(bytes, folder).map_err(|source| ArtifactsError::Unwritable { path: path.to_owned(), source })?;
+        for (name, kind) in self.index.entries() {
+            if let Kind::File { executable, offset: other, .. } = kind
+                && (name == path || other == offset)
+            {
+                self.overlay.files.insert(name.clone(), Kind::File { executable: *executable, size: bytes.len() as u64, offset: place });
+            }
+        }
+        Ok(())
     }
 }
 
@@ -104,6 +125,14 @@ pub enum ArtifactsError {
     Missing {
         /// The file.
         path: String,
+    },
+    /// What was put in the place of a file could not be kept.
+    #[error("cannot keep the new `{path}`: {}", io_words(.source))]
+    Unwritable {
+        /// The file.
+        path: String,
+        /// The operating system's words.
+        source: io::Error,
     },
     /// A file of the tar could not be read.
     #[error("cannot read `{path}` in the builder's tar: {source}")]
@@ -128,6 +157,7 @@ impl From<ArtifactsError> for Failure {
                 }
             }
             ArtifactsError::Missing { .. } => failure.help("the Dockerfile's stage `artifacts` must make this file"),
+            ArtifactsError::Unwritable { .. } => failure.help("make room in the temporary folder, or set TMPDIR"),
             ArtifactsError::Unreadable { .. } => failure,
         }
     }

@@ -25,6 +25,10 @@ pub struct StoredImage {
     pub manifest: Manifest,
     /// The configuration.
     pub config: Config,
+    /// The manifest as it is stored, with what other tools wrote into it.
+    pub manifest_json: Vec<u8>,
+    /// The configuration as it is stored.
+    pub config_json: Vec<u8>,
 }
 
 /// The files of an image. Uncompressed layers are kept in a folder of the caller's; contents are read from there.
@@ -118,7 +122,7 @@ pub(crate) fn uncompressed(layer: &Path) -> io::Result<Box<dyn Read + Send>> {
     })
 }
 
-fn uncompress(layer: &Path, tar: &Path) -> Result<(), LayerProblem> {
+pub(super) fn uncompress(layer: &Path, tar: &Path) -> Result<(), LayerProblem> {
     let mut content = uncompressed(layer).map_err(FileError::at(layer))?.take(LIMITS.bytes);
     let mut out = File::create(tar).map_err(FileError::at(tar))?;
     let mut buffer = vec![0; 1 << 16];

@@ -147,9 +147,57 @@ impl<'a> Content<'a> {
     }
 
     fn gzip<W: Write>(&self, out: W) -> Result<W, LayerError> {
-        // 255: "unknown operating system" (RFC 1952), as Go's writer has it.
-        let encoder = GzBuilder::new().mtime(0).operating_system(255).write(out, flate2::Compression::new(GZIP_LEVEL));
-        self.write(encoder)?.finish().map_err(LayerError::Write)
+        self.write(gzip_encoder(out))?.finish().map_err(LayerError::Write)
+    }
+}
+
+/// What turns a tar into a layer's bytes.
+pub(super) enum Compressor<W: Write> {
+    Zstd(zstd::Encoder<'static, W>),
+    Gzip(flate2::write::GzEncoder<W>),
+    Plain(W),
+}
+
+/// A compressor with the settings of our own layers, or none.
+pub(super) fn compressor<W: Write>(compression: Option<Compression>, out: W) -> io::Result<Compressor<W>> {
+    Ok(match compression {
+        Some(Compression::Zstd) => Compressor::Zstd(zstd::Encoder::new(out, ZSTD_LEVEL)?),
+        Some(Compression::Gzip) => Compressor::Gzip(gzip_encoder(out)),
+        None => Compressor::Plain(out),
+    })
+}
+
+/// 255: "unknown operating system" (RFC 1952), as Go's writer has it.
+fn gzip_encoder<W: Write>(out: W) -> flate2::write::GzEncoder<W> {
+    GzBuilder::new().mtime(0).operating_system(255).write(out, flate2::Compression::new(GZIP_LEVEL))
+}
+
+impl<W: Write> Compressor<W> {
+    /// Writes what is left, and returns what was written to.
+    pub(super) fn finish(self) -> io::Result<W> {
+        match self {
+            Self::Zstd(encoder) => encoder.finish(),
+            Self::Gzip(encoder) => encoder.finish(),
+            Self::Plain(out) => Ok(out),
+        }
+    }
+}
+
+impl<W: Write> Write for Compressor<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Zstd(encoder) => encoder.write(bytes),
+            Self::Gzip(encoder) => encoder.write(bytes),
+            Self::Plain(out) => out.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Zstd(encoder) => encoder.flush(),
+            Self::Gzip(encoder) => encoder.flush(),
+            Self::Plain(out) => out.flush(),
+        }
     }
 }
 
@@ -163,6 +211,10 @@ pub(crate) struct Hashing<W> {
 impl<W> Hashing<W> {
     pub(crate) fn new(out: W) -> Self {
         Self { out, hash: Sha256::new(), length: 0 }
+    }
+
+    pub(super) fn into_inner(self) -> W {
+        self.out
     }
 
     pub(crate) fn digest(&self) -> Digest {

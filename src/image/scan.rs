@@ -182,7 +182,7 @@ impl TarIndex {
     /// A reader of a file's bytes; `None` when there is no such file. Links are not followed.
     pub fn reader(&self, path: &str) -> Option<FileReader> {
         match self.entries.get(path)? {
-            Kind::File { size, offset, .. } => Some(FileReader { file: Arc::clone(&self.file), offset: *offset, end: offset + size }),
+            Kind::File { size, offset, .. } => Some(FileReader::new(Arc::clone(&self.file), *offset, offset + size)),
             Kind::Directory | Kind::Symlink(_) => None,
         }
     }
@@ -197,6 +197,11 @@ pub struct FileReader {
 }
 
 impl FileReader {
+    /// The bytes of `file` from `offset` to `end`.
+    pub(super) fn new(file: Arc<File>, offset: u64, end: u64) -> Self {
+        Self { file, offset, end }
+    }
+
     /// Bytes that are left.
     pub fn remaining(&self) -> u64 {
         self.end - self.offset

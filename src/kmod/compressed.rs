@@ -2,9 +2,14 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::io::Read;
+use std::io::{self, Read, Write as _};
+
+use liblzma::stream::{Check, Filters, LzmaOptions, Stream};
 
 use super::Fault;
+
+/// The kernel keeps no larger dictionary (`scripts/Makefile.modinst`).
+const KERNEL_DICTIONARY: u32 = 1 << 20;
 
 /// More than the largest modules with their debugging information have.
 const LIMIT: u64 = 512 << 20;
@@ -21,6 +26,31 @@ pub enum Compression {
     Xz,
     /// `.ko.zst`
     Zstd,
+}
+
+impl Compression {
+    /// Compresses a module so that the kernel itself can undo it (`kernel/module/decompress.c`), as its `make modules_install` does.
+    ///
+    /// # Errors
+    /// When the compressor cannot be set up: there is no memory, say.
+    pub fn compress(self, bytes: &[u8]) -> io::Result<Vec<u8>> {
+        match self {
+            Self::Gzip => {
+                let mut encoder = flate2::GzBuilder::new().mtime(0).operating_system(255).write(Vec::new(), flate2::Compression::new(9));
+                encoder.write_all(bytes)?;
+                encoder.finish()
+            }
+            Self::Xz => {
+                let mut options = LzmaOptions::new_preset(6)?;
+                options.dict_size(KERNEL_DICTIONARY);
+                let stream = Stream::new_stream_encoder(Filters::new().lzma2(&options), Check::Crc32)?;
+                let mut encoder = liblzma::write::XzEncoder::new_stream(Vec::new(), stream);
+                encoder.write_all(bytes)?;
+                encoder.finish()
+            }
+            Self::Zstd => zstd::encode_all(bytes, zstd::DEFAULT_COMPRESSION_LEVEL),
+        }
+    }
 }
 
 impl fmt::Display for Compression {
@@ -50,7 +80,7 @@ fn decompress(compression: Compression, bytes: &[u8], limit: u64) -> Result<Vec<
     let reader: Box<dyn Read + '_> = match compression {
         Compression::Gzip => Box::new(flate2::read::MultiGzDecoder::new(bytes)),
         Compression::Xz => {
-            let stream = liblzma::stream::Stream::new_stream_decoder(XZ_MEMORY, liblzma::stream::CONCATENATED).map_err(|e| fail(&e))?;
+            let stream = Stream::new_stream_decoder(XZ_MEMORY, liblzma::stream::CONCATENATED).map_err(|e| fail(&e))?;
             Box::new(liblzma::read::XzDecoder::new_stream(bytes, stream))
         }
         Compression::Zstd => Box::new(zstd::Decoder::with_buffer(bytes).map_err(|e| fail(&e))?),
@@ -62,26 +92,12 @@ fn decompress(compression: Compression, bytes: &[u8], limit: u64) -> Result<Vec<
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
-
     use super::*;
-
-    fn packed(compression: Compression, data: &[u8]) -> Vec<u8> {
-        match compression {
-            Compression::Gzip => {
-                let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-                encoder.write_all(data).unwrap();
-                encoder.finish().unwrap()
-            }
-            Compression::Xz => liblzma::encode_all(data, 1).unwrap(),
-            Compression::Zstd => zstd::encode_all(data, 1).unwrap(),
-        }
-    }
 
     #[test]
     fn undoes_every_compression() {
         for compression in [Compression::Gzip, Compression::Xz, Compression::Zstd] {
-            let packed = packed(compression, b"\x7fELF and so on");
+            let packed = compression.compress(b"\x7fELF and so on").unwrap();
             let (found, plain) = open(&packed).unwrap();
             assert_eq!((found, &*plain), (Some(compression), &b"\x7fELF and so on"[..]));
         }
@@ -91,7 +107,7 @@ mod tests {
     #[test]
     fn refuses_damage_and_what_grows_without_bound() {
         for compression in [Compression::Gzip, Compression::Xz, Compression::Zstd] {
-            let bytes = packed(compression, &vec![0; 100_000]);
+            let bytes = compression.compress(&vec![0; 100_000]).unwrap();
             assert_eq!(decompress(compression, &bytes, 99_999), Err(Fault::TooLarge(99_999)));
             assert!(decompress(compression, &bytes, 100_000).is_ok());
             assert_eq!(Fault::TooLarge(LIMIT).to_string(), "more than 512 MiB when decompressed");

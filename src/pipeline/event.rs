@@ -21,6 +21,8 @@ pub enum Phase {
     Compile,
     /// Checking the modules.
     Check,
+    /// Signing them.
+    Sign,
     /// Booting the kernel.
     Boot,
     /// Making the image.
@@ -37,6 +39,7 @@ impl Phase {
             Self::Headers => "headers",
             Self::Compile => "compile",
             Self::Check => "check",
+            Self::Sign => "sign",
             Self::Boot => "boot",
             Self::Assemble => "assemble",
             Self::Publish => "publish",

@@ -12,6 +12,7 @@ use crate::plan::Target;
 use crate::record::Outcome;
 use crate::registry::RegistryError;
 use crate::render::RenderError;
+use crate::sign::SignError;
 
 /// Why a target did not become an image.
 #[derive(Debug, thiserror::Error)]
@@ -47,6 +48,9 @@ pub enum TargetError {
         /// What is wrong with it.
         message: String,
     },
+    /// The modules could not be signed.
+    #[error(transparent)]
+    Sign(#[from] SignError),
     /// Checks have rejected the modules.
     #[error("a check failed")]
     Rejected(Vec<Finding>),
@@ -140,6 +144,7 @@ impl TargetError {
             }
             Self::Assemble(error) => Some(Failure::from(error).fact("target", label.to_string())),
             Self::Registry(error) => Some(Failure::from(error).fact("target", label.to_string())),
+            Self::Sign(error) => Some(Failure::from(error).fact("target", label.to_string())),
             Self::Module(error) => Some(Failure::from(error).fact("target", label.to_string())),
             Self::Evidence { .. } | Self::Internal(_) => {
                 Some(Failure::new(Exit::Failed, self.to_string()).fact("target", label.to_string()).help("this is a fault of kmodforge; please report it"))

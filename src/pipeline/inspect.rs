@@ -10,7 +10,7 @@ use crate::image::artifacts::Artifacts;
 use crate::image::scan::Kind;
 use crate::kmod::config::KernelConfig;
 use crate::kmod::symvers::Symvers;
-use crate::kmod::{Module, kernel_name};
+use crate::kmod::{Module, is_module_file, kernel_name};
 use crate::pattern::matches;
 use crate::plan::Target;
 
@@ -34,7 +34,14 @@ pub fn inspect(target: &Target, artifacts: &Artifacts, firmware: Option<&Prepare
     let firmware: BTreeSet<String> = firmware.map(|firmware| firmware.files.iter().cloned().collect()).unwrap_or_default();
     let expectations = expectations(target);
     let depmod = text(artifacts, &format!("modules/opt/lib/modules/{}/modules.dep", target.kernel.release.directory())).ok();
-    let subject = Subject { kernel: &kernel, modules: &modules, firmware: &firmware, expectations: Some(&expectations), modules_dep: depmod.as_deref() };
+    let subject = Subject {
+        kernel: &kernel,
+        modules: &modules,
+        firmware: &firmware,
+        expectations: Some(&expectations),
+        modules_dep: depmod.as_deref(),
+        signatures: None,
+    };
     let mut findings = check::run_all(&subject);
     findings.extend(left_behind(target, &text(artifacts, "evidence/built-modules")?));
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
@@ -69,10 +76,9 @@ pub fn kernel_facts(target: &Target, artifacts: &Artifacts) -> Result<KernelFact
 
 /// Every module below a prefix, by its path in the image.
 fn read_modules(artifacts: &Artifacts, prefix: &str) -> Result<Vec<(String, Module)>, TargetError> {
-    let is_module = |path: &str| [".ko", ".ko.xz", ".ko.gz", ".ko.zst"].iter().any(|end| path.ends_with(end));
     artifacts
         .paths(prefix.trim_end_matches('/'))
-        .filter(|(path, kind)| matches!(kind, Kind::File { .. }) && is_module(path))
+        .filter(|(path, kind)| matches!(kind, Kind::File { .. }) && is_module_file(path))
         .map(|(path, _)| {
             let inner = &path[prefix.len() - 1..];
             Ok((inner.to_owned(), Module::parse(inner.rsplit('/').next().unwrap_or(inner), &artifacts.read(path)?)?))

@@ -1,7 +1,7 @@
 //! The full build log of a target, and what of it explains a failure.
 
 use std::fs::File;
-use std::io::{BufWriter, Write as _};
+use std::io::{LineWriter, Write as _};
 use std::path::{Path, PathBuf};
 
 use crate::builder::BuildEvent;
@@ -9,10 +9,10 @@ use crate::builder::BuildEvent;
 /// How many lines of a failed step are shown.
 const SHOWN: usize = 10;
 
-/// A build log on disk. What cannot be written is left out: a full disk must not end a build that would fit.
+/// A build log on disk, to be followed while it grows. What cannot be written is left out: a full disk must not end a build that would fit.
 pub(super) struct Log {
     path: PathBuf,
-    file: Option<BufWriter<File>>,
+    file: Option<LineWriter<File>>,
     lines: usize,
 }
 
@@ -20,7 +20,7 @@ impl Log {
     /// Opens (and empties) the log `name` in a folder.
     pub(super) fn open(folder: &Path, name: &str) -> Self {
         let path = folder.join(format!("{name}.log"));
-        let file = std::fs::create_dir_all(folder).and_then(|()| File::create(&path)).ok().map(BufWriter::new);
+        let file = std::fs::create_dir_all(folder).and_then(|()| File::create(&path)).ok().map(LineWriter::new);
         Self { path, file, lines: 0 }
     }
 
@@ -37,15 +37,6 @@ impl Log {
         self.lines += 1;
         if let Some(file) = &mut self.file
             && writeln!(file, "{line}").is_err()
-        {
-            self.file = None;
-        }
-    }
-
-    /// Makes sure that everything is on disk.
-    pub(super) fn flush(&mut self) {
-        if let Some(file) = &mut self.file
-            && file.flush().is_err()
         {
             self.file = None;
         }

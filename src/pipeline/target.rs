@@ -1,4 +1,4 @@
-//! The story of one target: fetch → render → solve → check → boot → assemble → publish → record.
+//! The story of one target: render → fetch, headers → solve → check → sign → boot → assemble → publish → record.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -41,7 +41,6 @@ pub(super) async fn build(
     let _ = events.send(Event::TargetStarted(index));
     let mut story = Story::new(workshop, target, index, events, cancel);
     let result = story.tell().await;
-    story.log.flush();
     let mut record = story.record;
     record.log = story.log.path().map(|path| path.display().to_string());
     record.seconds = seconds(crate::env::now().saturating_sub(story.started));
@@ -94,15 +93,13 @@ impl<'a> Story<'a> {
         if self.log.path().is_none() {
             let _ = self.events.send(Event::Note(format!("the build log {}", self.log.describe())));
         }
-        self.enter(Phase::Fetch);
-        let (source, firmware) = self.fetch().await?;
         let dockerfile: Arc<str> = render::dockerfile(self.target, &self.workshop.options.mirrors)?.into();
-        self.enter(Phase::Headers);
-        self.consult_headers(&dockerfile).await?;
+        let (source, firmware) = self.prepare(&dockerfile).await?;
         self.enter(Phase::Compile);
         let tar = self.solve(&dockerfile, "artifacts", context(&source)).await?;
         self.enter(Phase::Check);
         let artifacts = self.check(&tar, firmware.as_ref()).await?;
+        let artifacts = self.sign(artifacts).await?;
         self.boot(&artifacts, firmware.as_ref()).await?;
         self.enter(Phase::Assemble);
         let image = self.assemble(artifacts, firmware).await?;
@@ -124,14 +121,18 @@ impl<'a> Story<'a> {
         }
     }
 
-    /// Source and firmware, from the first place that has them.
-    async fn fetch(&mut self) -> Result<(PreparedSource, Option<PreparedFirmware>), TargetError> {
-        let version = self.target.driver.version();
-        let key = (self.target.driver.profile.id.to_string(), version.version.to_string());
-        let folder = self.workshop.options.driver_folders.get(&key.0).cloned().unwrap_or_default();
-        let fetcher = &self.workshop.fetcher;
-        let source = self.workshop.sources.get(key.clone(), || async { source::prepare(fetcher, &sources(version), &folder).await }).await?;
-        let firmware = self.workshop.firmware.get(key, || async { source::prepare_firmware(fetcher, &firmware(version), &folder).await }).await?;
+    /// The source is fetched by this machine while the builder unpacks the headers.
+    async fn prepare(&mut self, dockerfile: &Arc<str>) -> Result<(PreparedSource, Option<PreparedFirmware>), TargetError> {
+        let fetching = fetch(self.workshop, self.target);
+        let consulting = async {
+            self.enter(Phase::Headers);
+            self.consult_headers(dockerfile).await?;
+            self.enter(Phase::Fetch);
+            Ok::<_, TargetError>(())
+        };
+        let (fetched, consulted) = tokio::join!(fetching, consulting);
+        consulted?;
+        let (source, firmware) = fetched?;
         self.record.source = Some(format!("{} sha256:{}", source.origin, source.origin_sha256));
         Ok((source, firmware))
     }
@@ -179,7 +180,6 @@ impl<'a> Story<'a> {
             }
         };
         let (result, ()) = tokio::join!(solving, listening);
-        self.log.flush();
         match result {
             Ok(()) => Ok(output),
             Err(SolveError::Cancelled) => Err(TargetError::Cancelled),
@@ -215,6 +215,18 @@ impl<'a> Story<'a> {
         if errors.is_empty() { Ok(()) } else { Err(TargetError::NotLoaded { findings: errors, log: log.display().to_string() }) }
     }
 
+    async fn sign(&mut self, artifacts: Arc<Artifacts>) -> Result<Arc<Artifacts>, TargetError> {
+        let Some(signing) = self.workshop.options.signing.clone() else { return Ok(artifacts) };
+        self.enter(Phase::Sign);
+        let (signed, hash) = blocking({
+            let signing = signing.clone();
+            move || super::sign::sign(&artifacts, &signing)
+        })
+        .await?;
+        self.record.signer = Some(signing.describe(hash));
+        Ok(Arc::new(signed))
+    }
+
     async fn assemble(&mut self, artifacts: Arc<Artifacts>, firmware: Option<PreparedFirmware>) -> Result<Image, TargetError> {
         let spec = self.spec();
         let work = self.workshop.options.work.join(format!("{}-image", self.index));
@@ -234,6 +246,9 @@ impl<'a> Story<'a> {
         let options = &self.workshop.options;
         let mut labels = render::labels(self.target);
         labels.extend(render::input_annotations(self.target, options.base_digests.get(&self.target.distro.release.base_image)));
+        if let Some(signer) = &self.record.signer {
+            labels.extend(render::signer_labels(signer));
+        }
         ImageSpec {
             epoch: options.epoch,
             compression: options.compression,
@@ -261,6 +276,17 @@ impl<'a> Story<'a> {
         self.record.pushed_bytes = pushed.uploaded_bytes;
         Ok(())
     }
+}
+
+/// Source and firmware, from the first place that has them.
+async fn fetch(workshop: &Workshop, target: &Target) -> Result<(PreparedSource, Option<PreparedFirmware>), TargetError> {
+    let version = target.driver.version();
+    let key = (target.driver.profile.id.to_string(), version.version.to_string());
+    let folder = workshop.options.driver_folders.get(&key.0).cloned().unwrap_or_default();
+    let fetcher = &workshop.fetcher;
+    let source = workshop.sources.get(key.clone(), || async { source::prepare(fetcher, &sources(version), &folder).await }).await?;
+    let firmware = workshop.firmware.get(key, || async { source::prepare_firmware(fetcher, &firmware(version), &folder).await }).await?;
+    Ok((source, firmware))
 }
 
 /// The build's context: the driver's source. Firmware does not pass through the builder.

@@ -7,7 +7,10 @@ use crate::builder::{BuildEvent, BuilderInfo, SolveError};
 use crate::error::Failure;
 use crate::fetch::FetchOptions;
 use crate::fixture;
+use crate::image::contents::Contents;
 use crate::plan::Plan;
+use crate::sign::signed_by;
+use crate::signer::{KeySource, Signer};
 
 const KERNEL: &str = "6.1.0-56-amd64";
 
@@ -123,6 +126,7 @@ struct Place {
     kept: Mutex<Vec<(usize, Outcome)>>,
     jobs: usize,
     fail_fast: bool,
+    signing: Option<Signing>,
 }
 
 impl Place {
@@ -132,7 +136,7 @@ impl Place {
             std::fs::create_dir(folder.path().join(inner)).unwrap();
         }
         std::fs::write(folder.path().join("src/Kbuild"), "obj-m := kmf_core.o\n").unwrap();
-        Self { folder, events: Mutex::default(), kept: Mutex::default(), jobs: 2, fail_fast: false }
+        Self { folder, events: Mutex::default(), kept: Mutex::default(), jobs: 2, fail_fast: false, signing: None }
     }
 
     fn workshop(&self, builder: Arc<FakeBuilder>) -> Workshop {
@@ -154,6 +158,7 @@ impl Place {
                 logs: path("logs"),
                 work: path("work"),
                 base_digests: BTreeMap::new(),
+                signing: self.signing.clone(),
                 driver_folders: [("kmf".to_owned(), self.folder.path().to_owned())].into(),
             },
             sources: Once::default(),
@@ -208,6 +213,46 @@ async fn a_target_becomes_an_image_and_a_record() {
     assert!(record.source.as_ref().unwrap().contains(" sha256:"), "{:?}", record.source);
     assert_eq!(record.phases.keys().map(String::as_str).collect::<Vec<_>>(), ["assemble", "check", "compile", "fetch", "headers", "publish"]);
     assert_eq!(std::fs::read_to_string(record.log.as_ref().unwrap()).unwrap(), "making facts\nmaking artifacts\n");
+}
+
+fn signing(name: &str) -> Signing {
+    let file = |end: &str| Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/fixtures/sign/{name}.{end}"));
+    let signer = Signer::open(&KeySource::File(file("key")), &file("crt"), None).unwrap();
+    Signing { signer: Arc::new(signer), hash: None }
+}
+
+#[tokio::test]
+async fn modules_are_signed_before_anything_is_made_of_them() {
+    let (mut place, plain) = (Place::new(), Place::new());
+    place.signing = Some(signing("rsa"));
+    let finished = place.run(good(), &targets(1), &CancellationToken::new()).await;
+    let (record, image) = (&finished[0].record, finished[0].image.as_ref().unwrap());
+    let signer = record.signer.as_ref().unwrap();
+    assert_eq!((signer.subject.as_str(), signer.hash.as_str()), ("CN=kmodforge test signer, O=Example", "sha256"));
+    assert!(record.phases.contains_key("sign"), "{:?}", record.phases);
+    assert_eq!(image.annotations["io.kmodforge.signer"], signer.subject);
+    assert_eq!(image.annotations["io.kmodforge.signer-certificate"], signer.certificate);
+
+    let layers: Vec<_> = image.layers.iter().map(|layer| layer.path.clone()).collect();
+    let contents = Contents::open(&layers, place.folder.path()).unwrap();
+    let module = contents.read(&format!("opt/lib/modules/{KERNEL}/extra/kmf_core.ko")).unwrap().unwrap();
+    assert!(module.starts_with(&fixture_file("kmf_core.ko")));
+    assert_eq!(signed_by(signing("rsa").signer.certificate(), "kmf_core.ko", &module), Ok(Ok(())));
+
+    let unsigned = plain.run(good(), &targets(1), &CancellationToken::new()).await;
+    let tools = |finished: &[Finished]| finished[0].image.as_ref().unwrap().layers[0].digest.clone();
+    assert_eq!((tools(&unsigned), unsigned[0].record.signer.as_ref()), (tools(&finished), None), "only modules are signed");
+}
+
+#[tokio::test]
+async fn signed_images_are_reproducible_with_rsa() {
+    let mut digests = Vec::new();
+    for _ in 0..2 {
+        let mut place = Place::new();
+        place.signing = Some(signing("rsa"));
+        digests.push(place.run(good(), &targets(1), &CancellationToken::new()).await[0].record.digest.clone().unwrap());
+    }
+    assert_eq!(digests[0], digests[1]);
 }
 
 #[tokio::test]

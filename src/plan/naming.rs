@@ -181,7 +181,10 @@ mod tests {
         );
         assert_eq!(
             failure(None, Some(&"x".repeat(129))),
-            format!("error: `{}` is not a tag: it has 129 characters, registries take 128\n  made by   the tag template\n  help      `{{{{ kernel.tag }}}}` is the kernel release made safe for tags", "x".repeat(129))
+            format!(
+                "error: `{}` is not a tag: it has 129 characters, registries take 128\n  made by   the tag template\n  help      `{{{{ kernel.tag }}}}` is the kernel release made safe for tags",
+                "x".repeat(129)
+            )
         );
         assert_eq!(
             failure(Some("GHCR.io/Me/{{ driver.id }}"), None),

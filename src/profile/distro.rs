@@ -86,6 +86,10 @@ pub struct KernelRules {
     /// Regular expression for packages that belong to the kernel's headers among the dependencies, anchored at both ends; others
     /// are left to the toolchain.
     pub headers_dependencies: String,
+    /// Files of these packages that no compilation reads, as shell patterns relative to the root (`*` matches `/`, too):
+    /// `usr/share/*`. They are not unpacked.
+    #[serde(default)]
+    pub headers_unneeded: Vec<String>,
     /// Directory of the headers; `{kernel}` is the release: `/usr/src/linux-headers-{kernel}`.
     pub directory: String,
     /// Directory of the kernel's sources or what is packaged of them, where generated files and sources are apart; `{kernel}` is

@@ -114,7 +114,8 @@ impl Registry {
         let bytes = within(STALLED, read(response, LARGEST_DOCUMENT)).await.map_err(|problem| scope.error(problem))?;
         check(&scope, &manifest.config.digest, Digest::of(&bytes))?;
         let config: crate::image::manifest::Config = parse(&scope, "configuration", &bytes)?;
-        Ok((config.architecture == arch.oci()).then_some(StoredImage { digest: document.digest, manifest, config }))
+        let Blob { digest, bytes: manifest_json, .. } = document;
+        Ok((config.architecture == arch.oci()).then_some(StoredImage { digest, manifest, config, manifest_json, config_json: bytes }))
     }
 
     /// Fetches a blob into a file and checks its digest; a broken transfer is begun again.

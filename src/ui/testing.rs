@@ -156,6 +156,7 @@ pub(super) fn target_record(target: TargetLabel, outcome: Outcome, why: &str) ->
         seconds: 9.8,
         phases: [("compile".to_owned(), 3.2)].into(),
         log: None,
+        signer: None,
     }
 }
 

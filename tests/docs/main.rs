@@ -56,6 +56,7 @@ pages! {
     progress_json: "docs/progress-json.md",
     project_file: "docs/project-file.md",
     prove_an_image: "docs/prove-an-image.md",
+    signing: "docs/signing.md",
 }
 
 #[test]

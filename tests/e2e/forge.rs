@@ -16,6 +16,7 @@ pub(crate) struct Forge {
     pub(crate) folder: TempDir,
     cache: PathBuf,
     builder: String,
+    environment: Vec<(&'static str, String)>,
 }
 
 /// How a run of the program ended.
@@ -39,11 +40,17 @@ impl Forge {
         let folder = scratch();
         let repository = format!("{}/{repository}", registry());
         fs::write(folder.path().join("kmodforge.yaml"), format!("repository: {repository}\n{}matrix:\n{matrix}", mirrors())).unwrap();
-        Self { folder, cache: kept("cache"), builder: docker_builder() }
+        Self { folder, cache: kept("cache"), builder: docker_builder(), environment: Vec::new() }
     }
 
     pub(crate) fn with_builder(mut self, builder: String) -> Self {
         self.builder = builder;
+        self
+    }
+
+    /// With a variable in the program's environment.
+    pub(crate) fn with_variable(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.environment.push((name, value.into()));
         self
     }
 
@@ -68,6 +75,7 @@ impl Forge {
             .env("KMODFORGE_CACHE", &self.cache)
             .env("KMODFORGE_BUILDER", &self.builder)
             .env_remove("SOURCE_DATE_EPOCH")
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(out)
             .stderr(err)

@@ -68,6 +68,8 @@ fn a_driver_too_old_for_a_kernel_fails_in_its_own_words_and_alone() {
 
 #[test]
 fn the_clients_memory_does_not_grow_with_what_is_built() {
+    let target = built().0.target("nvidia-open", oldest());
+    assert!(target.outcome == Outcome::Built && target.image_bytes > 20_000_000, "{}: {} bytes", target.why, target.image_bytes);
     let peak = built().1.peak_kib;
     assert!(peak <= 150_000, "{peak} KiB");
 }

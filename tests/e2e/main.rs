@@ -8,12 +8,12 @@ mod builders;
 mod buildkit;
 mod files;
 mod forge;
-#[cfg(feature = "heavy")]
 mod heavy;
 mod kernels;
 mod light;
 mod multi_arch;
 mod node;
 mod rendered;
+mod sign;
 mod stack;
 mod verify;

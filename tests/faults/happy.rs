@@ -26,45 +26,45 @@ REGISTRY/drivers/kmf:1.0-6.1.0-54-amd64@sha256:DIGEST
     );
     assert_data_eq!(
         ran.calm(),
-        str![[r"
+        str![[r#"
 builder: buildkitd 0.32.2 at unix://BUILDER
 TIME run started, 3 targets
 TIME kmf@1.0/6.1.0-56-amd64 started
-TIME kmf@1.0/6.1.0-56-amd64 fetch started
 TIME kmf@1.0/6.1.0-56-amd64 headers started
 TIME kmf@1.0/6.1.0-56-amd64 headers [build 3/4] RUN make modules started
 TIME kmf@1.0/6.1.0-56-amd64 headers [build 3/4] RUN make modules done SOMEs
+TIME kmf@1.0/6.1.0-56-amd64 fetch started
 TIME kmf@1.0/6.1.0-56-amd64 compile started
 TIME kmf@1.0/6.1.0-56-amd64 compile [build 3/4] RUN make modules started
 TIME kmf@1.0/6.1.0-56-amd64 compile [build 3/4] RUN make modules done SOMEs
 TIME kmf@1.0/6.1.0-56-amd64 check started
 TIME kmf@1.0/6.1.0-56-amd64 assemble started
 TIME kmf@1.0/6.1.0-56-amd64 publish started
-TIME kmf@1.0/6.1.0-56-amd64 done built, 17 checks passed SOMEs +SOME B sha256:DIGEST
+TIME kmf@1.0/6.1.0-56-amd64 done built, 18 checks passed SOMEs +SOME B sha256:DIGEST
 TIME kmf@1.0/6.1.0-55-amd64 started
-TIME kmf@1.0/6.1.0-55-amd64 fetch started
 TIME kmf@1.0/6.1.0-55-amd64 headers started
 TIME kmf@1.0/6.1.0-55-amd64 headers [build 3/4] RUN make modules started
 TIME kmf@1.0/6.1.0-55-amd64 headers [build 3/4] RUN make modules done SOMEs
+TIME kmf@1.0/6.1.0-55-amd64 fetch started
 TIME kmf@1.0/6.1.0-55-amd64 compile started
 TIME kmf@1.0/6.1.0-55-amd64 compile [build 3/4] RUN make modules started
 TIME kmf@1.0/6.1.0-55-amd64 compile [build 3/4] RUN make modules done SOMEs
 TIME kmf@1.0/6.1.0-55-amd64 check started
 TIME kmf@1.0/6.1.0-55-amd64 assemble started
 TIME kmf@1.0/6.1.0-55-amd64 publish started
-TIME kmf@1.0/6.1.0-55-amd64 done built, 17 checks passed SOMEs +SOME B sha256:DIGEST
+TIME kmf@1.0/6.1.0-55-amd64 done built, 18 checks passed SOMEs +SOME B sha256:DIGEST
 TIME kmf@1.0/6.1.0-54-amd64 started
-TIME kmf@1.0/6.1.0-54-amd64 fetch started
 TIME kmf@1.0/6.1.0-54-amd64 headers started
 TIME kmf@1.0/6.1.0-54-amd64 headers [build 3/4] RUN make modules started
 TIME kmf@1.0/6.1.0-54-amd64 headers [build 3/4] RUN make modules done SOMEs
+TIME kmf@1.0/6.1.0-54-amd64 fetch started
 TIME kmf@1.0/6.1.0-54-amd64 compile started
 TIME kmf@1.0/6.1.0-54-amd64 compile [build 3/4] RUN make modules started
 TIME kmf@1.0/6.1.0-54-amd64 compile [build 3/4] RUN make modules done SOMEs
 TIME kmf@1.0/6.1.0-54-amd64 check started
 TIME kmf@1.0/6.1.0-54-amd64 assemble started
 TIME kmf@1.0/6.1.0-54-amd64 publish started
-TIME kmf@1.0/6.1.0-54-amd64 done built, 17 checks passed SOMEs +SOME B sha256:DIGEST
+TIME kmf@1.0/6.1.0-54-amd64 done built, 18 checks passed SOMEs +SOME B sha256:DIGEST
 DRIVER DISTRO KERNEL ARCH RESULT TIME SIZE NEW DIGEST
 kmf 1.0 debian bookworm 6.1.0-56-amd64 amd64 built SOMEs SOME B +SOME B sha256:SHORT…
 kmf 1.0 debian bookworm 6.1.0-55-amd64 amd64 built SOMEs SOME B +SOME B sha256:SHORT…
@@ -72,7 +72,7 @@ kmf 1.0 debian bookworm 6.1.0-54-amd64 amd64 built SOMEs SOME B +SOME B sha256:S
 3 targets done
 record kmodforge-record.json
 
-"]]
+"#]]
     );
     assert_eq!(world.tags(), ["1.0-6.1.0-54-amd64", "1.0-6.1.0-55-amd64", "1.0-6.1.0-56-amd64"]);
     assert_eq!(world.bench.solved("facts").len(), 3, "the headers are asked before anything compiles");

@@ -90,6 +90,17 @@ impl World {
         self.dir.path().join(name)
     }
 
+    /// Waits until a file below the folder that the program runs in holds this text.
+    pub(crate) async fn logged(&self, name: &str, text: &str) {
+        let path = self.path("work").join(name);
+        let logged = async {
+            while !std::fs::read_to_string(&path).is_ok_and(|log| log.contains(text)) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), logged).await.unwrap_or_else(|_| panic!("`{name}` never held `{text}`"));
+    }
+
     /// Writes a file below the folder that the program runs in.
     pub(crate) fn write(&self, name: &str, text: &str) {
         let path = self.path("work").join(name);

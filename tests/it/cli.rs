@@ -121,3 +121,55 @@ fn one_signal_is_enough_to_stop() {
     let build = interrupted(&["build", "--output", "oci:out"], "-INT");
     assert_eq!(build, (Some(130), "stopping; once more to stop at once\nerror: interrupted before anything was built\n".into()));
 }
+
+/// What the program says about options that do not fit together, without the folder of the test keys.
+fn refusal(args: &[&str]) -> (Option<i32>, String) {
+    const KEYS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/sign/");
+    let args: Vec<String> = args.iter().map(|arg| arg.replace("KEYS/", KEYS)).collect();
+    let folder = tempfile::tempdir().unwrap();
+    let output = Command::new(BIN).args(&args).env_clear().current_dir(folder.path()).output().unwrap();
+    assert!(output.stdout.is_empty());
+    (output.status.code(), String::from_utf8(output.stderr).unwrap().replace(KEYS, ""))
+}
+
+#[test]
+fn signing_options_that_do_not_fit_are_refused_before_anything_is_done() {
+    let key = ["--sign-key", "KEYS/rsa.key"];
+    let both = ["--sign-key", "KEYS/rsa.key", "--sign-cert", "KEYS/rsa.crt"];
+    for (args, stderr) in [
+        (
+            [&["build", "--output", "docker"][..], &key].concat(),
+            "error: there is a key to sign with, but no certificate\n  help      name the key's certificate: --sign-cert FILE\n",
+        ),
+        (
+            vec!["build", "--output", "docker", "--sign-cert", "KEYS/rsa.crt"],
+            "error: there is a certificate to sign with, but no key\n  help      name the certificate's key: --sign-key FILE|pkcs11:…|exec:COMMAND\n",
+        ),
+        (
+            vec!["sign", "registry.example/x:1"],
+            "error: there is no key to sign with\n  help      name key and certificate: --sign-key FILE|pkcs11:…|exec:COMMAND --sign-cert FILE\n",
+        ),
+        (
+            vec!["sign", "registry.example/x:1", "--sign-key", "pkcs11:token=t;slot-id=1?pin-value=sesame", "--sign-cert", "KEYS/rsa.crt"],
+            "error: `--sign-key` is not understood\n  expected  `token`, `serial`, `manufacturer`, `model`, `object` or `id`, not `slot-id`\n",
+        ),
+        (
+            [&["sign", "registry.example/x"][..], &both].concat(),
+            "error: `registry.example/x` has no tag that the signed image could get\n  help      name one: --tag TAG\n",
+        ),
+        (
+            [&["sign", "oci:x", "--tag", "1"][..], &both].concat(),
+            "error: `--tag` is for images in a registry\n  help      leave it out: images of a layout keep their names\n",
+        ),
+        (
+            [&["sign", "oci-archive:x"][..], &both].concat(),
+            "error: an archive cannot be changed in its place\n  help      unpack it into a folder, and name that: oci:DIR\n",
+        ),
+        (
+            [&["sign", "oci:x", "--sign-hash", "md5"][..], &both].concat(),
+            "error: invalid value 'md5' for '--sign-hash <HASH>': expected `sha256`, `sha384` or `sha512`\n\nFor more information, try '--help'.\n",
+        ),
+    ] {
+        assert_eq!(refusal(&args), (Some(2), stderr.to_owned()), "{args:?}");
+    }
+}

@@ -7,10 +7,11 @@ use std::sync::Arc;
 use crate::builder::{Secret, SolveOptions};
 use crate::cli::{BuildArgs, Compression, SecretArg, SecretSource};
 use crate::commands::session::{Session, source_date_epoch};
+use crate::commands::signing;
 use crate::env;
 use crate::error::{Exit, Failure};
 use crate::image::layer;
-use crate::pipeline::Options;
+use crate::pipeline::{Options, Signing};
 use crate::plan::Plan;
 use crate::reference::Digest;
 
@@ -23,6 +24,10 @@ pub(super) struct Choices {
     pub(super) compression: layer::Compression,
     /// Time of everything in an image, seconds since 1970.
     pub(super) epoch: u64,
+    /// Who signs the modules, if anybody does.
+    pub(super) signing: Option<Signing>,
+    /// What the input digest says about that.
+    signed_by: String,
 }
 
 impl Choices {
@@ -40,12 +45,14 @@ impl Choices {
                 Compression::Gzip => layer::Compression::Gzip,
             },
             epoch: source_date_epoch()?,
+            signing: signing::open(&args.sign)?,
+            signed_by: signing::arguments(&args.sign.certificate)?,
         })
     }
 
     /// What of it ends up in an image, for the input digest.
     pub(super) fn arguments(&self) -> String {
-        crate::commands::plan::arguments(self.compression, self.epoch)
+        crate::commands::plan::arguments(self.compression, self.epoch) + &self.signed_by
     }
 
     /// The pipeline's options for a plan.
@@ -61,6 +68,7 @@ impl Choices {
             logs: args.result.log_dir.clone(),
             work: work.to_owned(),
             base_digests: bases,
+            signing: self.signing.clone(),
             driver_folders: plan.targets.iter().map(|target| folder(target.driver.profile.id.as_str())).collect(),
         }
     }

@@ -68,10 +68,15 @@ impl Layout {
     /// When there is no such name, a document is missing or damaged.
     pub fn images(&self, name: Option<&str>) -> Result<Vec<StoredImage>, LayoutError> {
         let is_wanted = |descriptor: &&Descriptor| name.is_none_or(|name| descriptor.annotations.get(REF_NAME).is_some_and(|other| other == name));
-        let mut todo: Vec<Descriptor> = self.index.manifests.iter().filter(is_wanted).rev().cloned().collect();
+        let todo: Vec<Descriptor> = self.index.manifests.iter().filter(is_wanted).rev().cloned().collect();
         if let (true, Some(name)) = (todo.is_empty(), name) {
             return Err(LayoutError::NoSuchName { layout: self.path.clone(), name: name.to_owned(), names: self.names() });
         }
+        self.images_of(todo)
+    }
+
+    /// The images that some descriptors name, last first, and those in indexes that they name.
+    fn images_of(&self, mut todo: Vec<Descriptor>) -> Result<Vec<StoredImage>, LayoutError> {
         let mut images = Vec::new();
         while let Some(descriptor) = todo.pop() {
             if descriptor.platform.as_ref().is_some_and(|platform| platform.os == "unknown") {
@@ -81,9 +86,24 @@ impl Layout {
                 todo.extend(index.manifests.into_iter().rev());
                 continue;
             }
-            let manifest: Manifest = self.parse(&format!("manifest {}", descriptor.digest), &self.read(&descriptor)?)?;
-            let config = self.parse(&format!("configuration {}", manifest.config.digest), &self.read(&manifest.config)?)?;
-            images.push(StoredImage { digest: descriptor.digest, manifest, config });
+            let manifest_json = self.read(&descriptor)?;
+            let manifest: Manifest = self.parse(&format!("manifest {}", descriptor.digest), &manifest_json)?;
+            let config_json = self.read(&manifest.config)?;
+            let config = self.parse(&format!("configuration {}", manifest.config.digest), &config_json)?;
+            images.push(StoredImage { digest: descriptor.digest, manifest, config, manifest_json, config_json });
+        }
+        Ok(images)
+    }
+
+    /// Every image, with its name if it has one.
+    ///
+    /// # Errors
+    /// As [`Layout::images`].
+    pub fn named_images(&self) -> Result<Vec<(Option<String>, StoredImage)>, LayoutError> {
+        let mut images = Vec::new();
+        for descriptor in &self.index.manifests {
+            let name = descriptor.annotations.get(REF_NAME);
+            images.extend(self.images_of(vec![descriptor.clone()])?.into_iter().map(|image| (name.cloned(), image)));
         }
         Ok(images)
     }

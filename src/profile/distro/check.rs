@@ -64,6 +64,7 @@ fn check_kernels(checker: &Checker<'_>, kernels: &KernelRules) -> Result<(), Pro
     }
     with_kernel(checker, &trail.then("headers_package"), &kernels.headers_package)?;
     compile(checker, &trail.then("headers_dependencies"), &kernels.headers_dependencies)?;
+    file_patterns(checker, &trail.then("headers_unneeded"), &kernels.headers_unneeded)?;
     let directories = [("directory", Some(&kernels.directory)), ("source_directory", kernels.source_directory.as_ref())];
     for (key, value) in directories {
         if let Some(value) = value {
@@ -130,17 +131,22 @@ fn check_runtime(checker: &Checker<'_>, runtime: &Runtime) -> Result<(), Profile
     checker.some(&trail.then("packages"), "packages", &runtime.packages)?;
     checker.packages(&trail.then("packages"), &runtime.packages, true)?;
     checker.some(&trail.then("files"), "files", &runtime.files)?;
-    checker.unique(&trail.then("files"), None, "pattern", runtime.files.iter().map(String::as_str))?;
-    for (index, pattern) in runtime.files.iter().enumerate() {
-        let grammar = ("a pattern of files", "a relative path without `.`, `..`, empty parts and spaces");
-        checker.form(&trail.then("files").then(index), pattern, grammar, |pattern| {
-            pattern.split('/').all(|part| !matches!(part, "" | "." | ".."))
-                && !pattern.contains(|c: char| c.is_whitespace() || c.is_control() || "'\"\\$`".contains(c))
-        })?;
-    }
+    file_patterns(checker, &trail.then("files"), &runtime.files)?;
     for (link, target) in &runtime.links {
         let grammar = ("what a link in the image can point at", "a relative path that stays inside the image");
         checker.form(&trail.then("links").then(link.as_str()), target, grammar, |target| stays_inside(link.as_str(), target))?;
+    }
+    Ok(())
+}
+
+fn file_patterns(checker: &Checker<'_>, trail: &Trail, patterns: &[String]) -> Result<(), ProfileError> {
+    checker.unique(trail, None, "pattern", patterns.iter().map(String::as_str))?;
+    for (index, pattern) in patterns.iter().enumerate() {
+        let grammar = ("a pattern of files", "a relative path without `.`, `..`, empty parts and spaces");
+        checker.form(&trail.then(index), pattern, grammar, |pattern| {
+            pattern.split('/').all(|part| !matches!(part, "" | "." | ".."))
+                && !pattern.contains(|c: char| c.is_whitespace() || c.is_control() || "'\"\\$`".contains(c))
+        })?;
     }
     Ok(())
 }

@@ -40,14 +40,15 @@ RUN --mount=type=cache,id=kmodforge-packages,target=/var/cache/kmodforge \
     --mount=type=secret,id=apt-auth,target=/etc/apt/auth.conf.d/kmodforge.conf \
     mkdir -p /unpacked/usr/{bin,sbin,lib,lib64} /tools; \
     for link in bin sbin lib lib64; do ln -s usr/$link /unpacked/$link; done; \
+    cd /var/cache/kmodforge; set --; missing=(); new=$(mktemp -d -p .); \
     for package in \
       '43908ec50e3d1107c06035715db493e61e1f903ace33144190d01ffc48e00971 'http://ftp.debian.org/debian/pool/main/l/linux/kmod.deb; do \
-      file=/var/cache/kmodforge/${package%% *}; \
-      if [ ! -e "$file" ]; then \
-        new=$(mktemp -d -p /var/cache/kmodforge); \
-        /usr/lib/apt/apt-helper -q -o APT::Sandbox::User=root download-file "${package#* }" "$new/deb" "SHA256:${package%% *}"; \
-        mv "$new/deb" "$file"; rmdir "$new"; \
-      fi; \
+      set -- "$@" "${package%% *}"; \
+      [ -e "${package%% *}" ] || missing+=("${package#* }" "$new/${package%% *}" "SHA256:${package%% *}"); \
+    done; \
+    [ -z "${missing[*]}" ] || /usr/lib/apt/apt-helper -q -o APT::Sandbox::User=root download-file "${missing[@]}"; \
+    find "$new" -type f -exec mv -t . {} +; rmdir "$new"; \
+    for file in "$@"; do \
       dpkg-deb --fsys-tarfile "$file" | tar -x --keep-directory-symlink --no-same-owner -C /unpacked; \
     done; \
     cd /unpacked; \
@@ -119,16 +120,17 @@ FROM base AS headers
 RUN --mount=type=cache,id=kmodforge-packages,target=/var/cache/kmodforge \
     --mount=type=secret,id=apt-auth,target=/etc/apt/auth.conf.d/kmodforge.conf \
     mkdir -p /headers/usr/{src,lib/modules} /facts; ln -s usr/lib /headers/lib; \
+    cd /var/cache/kmodforge; set --; missing=(); new=$(mktemp -d -p .); \
     for package in \
       '342d9a9355c340feb6577a3ac116f774fc764dddc3a4e4c801a44f811d60481a 'http://ftp.debian.org/debian/pool/main/l/linux/linux-headers-6.1.0-56-amd64.deb \
       '91fc4a99a0af5c51046d341ca7d4bc5decaecf69f6e62d818bd86547b037d02d 'http://ftp.debian.org/debian/pool/main/l/linux/linux-kbuild-6.1.deb; do \
-      file=/var/cache/kmodforge/${package%% *}; \
-      if [ ! -e "$file" ]; then \
-        new=$(mktemp -d -p /var/cache/kmodforge); \
-        /usr/lib/apt/apt-helper -q -o APT::Sandbox::User=root download-file "${package#* }" "$new/deb" "SHA256:${package%% *}"; \
-        mv "$new/deb" "$file"; rmdir "$new"; \
-      fi; \
-      dpkg-deb --fsys-tarfile "$file" | tar -x --keep-directory-symlink --no-same-owner --exclude='./usr/share/*' -C /headers; \
+      set -- "$@" "${package%% *}"; \
+      [ -e "${package%% *}" ] || missing+=("${package#* }" "$new/${package%% *}" "SHA256:${package%% *}"); \
+    done; \
+    [ -z "${missing[*]}" ] || /usr/lib/apt/apt-helper -q -o APT::Sandbox::User=root download-file "${missing[@]}"; \
+    find "$new" -type f -exec mv -t . {} +; rmdir "$new"; \
+    for file in "$@"; do \
+      dpkg-deb --fsys-tarfile "$file" | tar -x --keep-directory-symlink --no-same-owner --exclude='./usr/share/*' --exclude='./usr/src/*/include/config/[A-Z]*' --exclude='./usr/src/*/arch/alpha/*' --exclude='./usr/src/*/arch/arc/*' --exclude='./usr/src/*/arch/ia64/*' --exclude='./usr/src/*/arch/loongarch/*' --exclude='./usr/src/*/arch/m68k/*' --exclude='./usr/src/*/arch/mips/*' --exclude='./usr/src/*/arch/parisc/*' --exclude='./usr/src/*/arch/powerpc/*' --exclude='./usr/src/*/arch/riscv/*' --exclude='./usr/src/*/arch/s390/*' --exclude='./usr/src/*/arch/sh/*' --exclude='./usr/src/*/arch/sparc/*' -C /headers; \
     done; \
     cd /headers/usr; mv lib/modules src/.modules; mv lib src/.lib; \
     find src -maxdepth 2 -type l -lname '*../lib/*' -printf '%p %l\n' | while read -r link to; do ln -sfn "/usr/src/.lib/${to##*../lib/}" "$link"; done; \
@@ -137,15 +139,15 @@ RUN --mount=type=cache,id=kmodforge-packages,target=/var/cache/kmodforge \
       echo "the headers are not of 6.1.0-56-amd64: $(grep UTS_RELEASE include/generated/utsrelease.h)" >&2; exit 1; }; \
     cp .config /facts/config; cp Module.symvers /facts/Module.symvers
 
-# An empty module, compiled like the driver: what a module for this kernel must look like.
+# An object with what every module has, compiled like the driver: what a module for this kernel must look like.
 FROM toolchain AS kernel
 RUN --mount=type=bind,from=headers,source=/headers/usr/src,target=/usr/src \
     mkdir -p /facts /reference; cd /reference; \
     echo 'obj-m := kmodforge_reference.o' > Kbuild; \
-    printf '%s\n' '#include <linux/module.h>' 'MODULE_DESCRIPTION("reference");' 'MODULE_LICENSE("GPL");' > kmodforge_reference.c; \
-    make -C /usr/src/linux-headers-6.1.0-56-amd64 M=/reference CONFIG_DEBUG_INFO_BTF_MODULES='' modules; \
-    strip --strip-debug kmodforge_reference.ko; \
-    mv kmodforge_reference.ko /facts/reference.ko; \
+    printf '%s\n' '#include <linux/module.h>' '#define INCLUDE_VERMAGIC' '#include <linux/vermagic.h>' 'MODULE_INFO(vermagic, VERMAGIC_STRING);' \
+      'struct module __this_module __section(".gnu.linkonce.this_module") = { .name = KBUILD_MODNAME };' > kmodforge_reference.c; \
+    make -C /usr/src/linux-headers-6.1.0-56-amd64 M=/reference CONFIG_DEBUG_INFO_BTF_MODULES='' kmodforge_reference.o; \
+    strip --strip-debug -o /facts/reference.ko kmodforge_reference.o; \
     gcc-12 --version | head -n 1 > /facts/compiler; \
     dpkg-query -W > /facts/packages
 
