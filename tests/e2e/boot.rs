@@ -6,7 +6,6 @@ use std::process::Command;
 
 use kmodforge::record::Outcome;
 use serde_json::json;
-use sha2::{Digest, Sha256};
 
 use crate::files::{layers, unpack};
 use crate::forge::{Forge, Run, newest, newest_arm64, newest_trixie, oldest};
@@ -115,7 +114,7 @@ fn layout(context: &Path) -> PathBuf {
     let blobs = folder.join("blobs/sha256");
     fs::create_dir_all(&blobs).unwrap();
     let blob = |bytes: &[u8], kind: &str| {
-        let digest: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+        let digest = kmodforge::reference::Digest::of(bytes).hex().to_owned();
         fs::write(blobs.join(&digest), bytes).unwrap();
         json!({ "mediaType": format!("application/vnd.oci.image.{kind}"), "digest": format!("sha256:{digest}"), "size": bytes.len() })
     };

@@ -100,7 +100,7 @@ fn a_boot_that_does_not_end_names_the_step() {
     let text = "kmodforge: begin load v4l2loopback\nkmodforge: end 0 load v4l2loopback\nkmodforge: state v4l2loopback live\n\
         kmodforge: begin unload v4l2loopback\nwaiting for a lock\n";
     assert_eq!(
-        findings(text, Load::default(), &Ending::TimedOut(Duration::from_secs(120))),
+        findings(text, Load::default(), &Ending::TimedOut(Duration::from_mins(2))),
         ["error boot-unload nothing happened any more within 120 s while `v4l2loopback` was being unloaded: waiting for a lock"]
     );
     let heard = transcript("Kernel panic - not syncing: VFS: Unable to mount root fs\nRebooting");
