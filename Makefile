@@ -1,6 +1,6 @@
 # `make` alone lists what there is. Two of these suffice on a fresh Debian 12 with a Rust toolchain: quickstart and test.
 .DEFAULT_GOAL := help
-.PHONY: help setup build lint test quickstart bench clean
+.PHONY: help setup build lint test fuzz quickstart bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -19,6 +19,9 @@ lint: ## rustfmt, clippy, shellcheck
 test: setup ## unit, command line, documentation and end-to-end tests, on private daemons
 	cargo test --locked --features e2e --no-run
 	scripts/stack.sh run --docker --buildkitd --base bookworm,trixie,sid -- cargo test --locked --features e2e --no-fail-fast
+
+fuzz: ## feed every parser of foreign files with nonsense, 30 seconds each
+	@scripts/fuzz.sh 30
 
 quickstart: ## build real driver images for real kernels, and show what came out
 	@scripts/quickstart.sh

@@ -2,7 +2,8 @@
 # Installs what `make test`, `make quickstart` and `make bench` need and this machine lacks. Run as often as you like.
 #
 # From Debian: the commands listed in COMMANDS. From the Go module proxy, pinned by tools/go.mod and tools/go.sum: a current
-# buildkitd and buildx, built once into ${KMODFORGE_TOOLS:-~/.cache/kmodforge-tools}/bin. No service is started.
+# buildkitd and buildx, built once into ${KMODFORGE_TOOLS:-~/.cache/kmodforge-tools}/bin; cosign, pinned by tools/cosign, likewise. From PyPI,
+# pinned by tools/requirements.txt: validators of what is attached to images. No service is started.
 set -euo pipefail
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=scripts/lib.sh
@@ -14,7 +15,8 @@ readonly COMMANDS='
     docker-registry:docker-registry skopeo:skopeo mmdebstrap:mmdebstrap gpgv:gpgv
     modprobe:kmod shellcheck:shellcheck python3:python3 curl:curl xz:xz-utils git:git
     qemu-system-x86_64:qemu-system-x86 qemu-system-aarch64:qemu-system-arm
-    cc:gcc make:make openssl:openssl softhsm2-util:softhsm2'
+    cc:gcc c++:g++ make:make openssl:openssl softhsm2-util:softhsm2
+    sbsign:sbsigntool cpio:cpio chromium:chromium'
 
 missing_packages() {
     local pair
@@ -24,6 +26,8 @@ missing_packages() {
     [ -f /etc/ssl/certs/ca-certificates.crt ] || echo ca-certificates
     [ -f /usr/include/stdio.h ] || echo libc6-dev
     [ -f /usr/share/seabios/bios-256k.bin ] || echo seabios
+    [ -f /usr/share/OVMF/OVMF_VARS_4M.snakeoil.fd ] || echo ovmf
+    python3 -c 'import ensurepip' 2>/dev/null || echo python3-venv
     # The kernel's own sign-file, to compare signatures with.
     ls /usr/lib/linux-kbuild-*/scripts/sign-file >/dev/null 2>&1 || sign_file_package
 }
@@ -137,5 +141,43 @@ build_tools() {
     tools_key >"$TOOLS/bin/.key"
 }
 
+# Beside the others, with versions of its own for modules that they share.
+build_cosign() {
+    local key out
+    key=$(cat "$HERE/tools/cosign/go.mod" "$HERE/tools/cosign/go.sum" | sha256sum | cut -d' ' -f1)
+    [ ! -x "$TOOLS/bin/cosign" ] || [ "$(cat "$TOOLS/bin/.cosign.key" 2>/dev/null)" != "$key" ] || return 0
+    mkdir -p "$TOOLS/bin"
+    find_go
+    say "building cosign, once, about 3 minutes"
+    out=$(mktemp -d "$TOOLS/build.XXXXXX")
+    (cd "$HERE/tools/cosign" && GOTOOLCHAIN=auto GOFLAGS='' CGO_ENABLED=0 go build -p 2 -trimpath -buildvcs=false -mod=readonly -o "$out/cosign" \
+        -ldflags '-s -w' github.com/sigstore/cosign/v3/cmd/cosign) >"$out/log" 2>&1 || {
+        grep -v '^go: downloading' "$out/log" | tail -20 >&2
+        rm -rf "$out"
+        die "cosign did not build"
+    }
+    mv "$out/cosign" "$TOOLS/bin/cosign"
+    rm -rf "$out"
+    echo "$key" >"$TOOLS/bin/.cosign.key"
+}
+
+# A Python of their own for the validators: `kmodforge-python` runs it, `pyspdxtools` is the one of the SPDX project.
+install_validators() {
+    local key venv=$TOOLS/python
+    key=$(sha256sum <"$HERE/tools/requirements.txt")
+    [ "$(cat "$venv/.key" 2>/dev/null)" != "$key" ] || return 0
+    say "installing validators of bills of materials and provenance"
+    rm -rf "$venv"
+    python3 -m venv "$venv"
+    "$venv/bin/pip" --quiet --disable-pip-version-check install --requirement "$HERE/tools/requirements.txt" || die "pip could not install the validators"
+    mkdir -p "$TOOLS/bin"
+    printf '#!/bin/sh\nexec %s/bin/python "$@"\n' "$venv" >"$TOOLS/bin/kmodforge-python"
+    chmod 755 "$TOOLS/bin/kmodforge-python"
+    ln -sf "$venv/bin/pyspdxtools" "$TOOLS/bin/pyspdxtools"
+    echo "$key" >"$venv/.key"
+}
+
 install_packages
 build_tools
+build_cosign
+install_validators

@@ -4,15 +4,19 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+mod attach;
 mod boot;
 mod build;
+mod report;
 mod select;
 mod sign;
 mod values;
 mod verbs;
 
+pub use attach::AttachArgs;
 pub use boot::BootArgs;
 pub use build::{BuildArgs, Compression, Progress};
+pub use report::ReportArgs;
 pub use select::{ProjectArgs, RegistryArgs, SelectArgs};
 pub use sign::{KeyArg, SignArgs, SignCertArgs, SignImageArgs};
 pub use values::{DistroArg, Fallback, Output, SecretArg, SecretSource};
@@ -95,6 +99,8 @@ pub enum Command {
     Render(Box<RenderArgs>),
     /// Check an image against its kernel.
     Verify(Box<VerifyArgs>),
+    /// Show what became of targets: one HTML page, or `JUnit` XML.
+    Report(ReportArgs),
     /// Sign the modules of an image that exists.
     Sign(Box<SignImageArgs>),
     /// List kernels, or tell which profiles recognise a release.

@@ -18,6 +18,7 @@ pub mod outputs;
 pub mod plan;
 pub mod profile;
 pub mod render;
+pub mod report;
 pub mod selection;
 pub mod session;
 pub mod sign;
@@ -35,6 +36,7 @@ pub async fn run(cli: Cli, ui: &Ui, cancel: CancellationToken) -> Result<Exit, F
         Command::Plan(args) => unless_cancelled(&cancel, plan::run(global, &args, ui)).await,
         Command::Render(args) => unless_cancelled(&cancel, render::run(global, &args, ui)).await,
         Command::Verify(args) => Box::pin(verify::run(global, &args, ui, cancel)).await,
+        Command::Report(args) => report::run(&args, ui),
         Command::Sign(args) => unless_cancelled(&cancel, sign::run(global, &args, ui)).await,
         Command::Kernels(command) => unless_cancelled(&cancel, kernels::run(global, command, ui)).await,
         Command::Profile(command) => profile::run(global, command, ui),

@@ -200,5 +200,15 @@ fn fetch_failure(repository: &RepositoryName, error: FetchError) -> Failure {
     failure
 }
 
+/// For `fuzz/`: reads bytes as each of the files that a repository has.
+#[cfg(fuzzing)]
+pub fn read_as_anything(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let _ = release_file::ReleaseFile::parse(&text);
+    let _ = packages::scan(bytes, |_| true);
+    let (left, right) = text.split_once(' ').unwrap_or((&text, ""));
+    assert_eq!(version::compare(left, right), version::compare(right, left).reverse());
+}
+
 #[cfg(test)]
 mod tests;

@@ -14,6 +14,11 @@ pub mod boot;
 pub mod buildkit;
 pub mod kernel_index;
 pub mod registry;
+// proof
+pub mod attest;
+pub mod provenance;
+pub mod report;
+pub mod sbom;
 // stages
 pub mod builder;
 pub mod check;

@@ -1,5 +1,6 @@
 //! N workers, and what they share. The story of one target is in [`target`].
 
+pub mod attach;
 mod boot;
 pub mod event;
 mod failure;
@@ -79,6 +80,8 @@ pub struct Options {
     pub compression: Compression,
     /// Time of everything in the image, seconds since 1970.
     pub epoch: u64,
+    /// What is attached to published images; nothing if `None`.
+    pub attach: Option<attach::Attach>,
     /// Folder for build logs.
     pub logs: PathBuf,
     /// Folder for what is on its way; the caller removes it.
@@ -210,6 +213,7 @@ pub fn blank_record(target: &Target, outcome: Outcome, why: impl Into<String>) -
         boot: None,
         image_bytes: 0,
         pushed_bytes: 0,
+        attachments: Vec::new(),
         seconds: 0.0,
         phases: BTreeMap::new(),
         log: None,

@@ -71,6 +71,17 @@ pub enum Outcome {
     Cancelled,
 }
 
+/// A document or signature that was attached to an image.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Attachment {
+    /// `sbom`, `provenance`, `checks`, `attestation`, `signature`.
+    pub kind: String,
+    /// Its media type: `application/spdx+json`.
+    pub media_type: String,
+    /// Digest of its manifest, or of the layer that holds it where several share a manifest.
+    pub digest: String,
+}
+
 /// Who signed the modules of an image.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SignerRecord {
@@ -128,9 +139,12 @@ pub struct TargetRecord {
     pub image_bytes: u64,
     /// Bytes that had to be uploaded.
     pub pushed_bytes: u64,
+    /// What was attached to the image, in this order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attachments: Vec<Attachment>,
     /// Seconds spent on the whole target.
     pub seconds: f64,
-    /// Seconds by phase: `headers`, `compile`, `check`, `sign`, `boot`, `assemble`, `publish`.
+    /// Seconds by phase: `headers`, `compile`, `check`, `sign`, `boot`, `assemble`, `publish`, `attach`.
     pub phases: BTreeMap<String, f64>,
     /// Who signed the modules, if anybody did.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -10,6 +10,7 @@ mod error;
 mod fake;
 mod pull;
 mod push;
+mod referrers;
 #[cfg(test)]
 mod tests;
 mod transport;

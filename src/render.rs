@@ -18,6 +18,10 @@ use crate::template::{self, TemplateError};
 /// Prefix of kmodforge's own annotations and labels.
 pub const ANNOTATION: &str = "io.kmodforge.";
 
+/// Label and annotation of an image with a module that taints the kernel as proprietary: `P`, the letter of the kernel's
+/// `Documentation/admin-guide/tainted-kernels.rst`. Every module from outside of the kernel's tree sets `O` besides.
+pub const TAINTS: &str = "io.kmodforge.taints";
+
 /// Where the driver's source lies while it is compiled.
 pub const SOURCE_DIR: &str = "/kmodforge/source";
 

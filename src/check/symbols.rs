@@ -203,13 +203,6 @@ fn reserved_for(namespace: &str, module: &str) -> bool {
     })
 }
 
-/// Licences that are compatible with the GPL (`include/linux/license.h`).
-const GPL_COMPATIBLE: [&str; 6] = ["GPL", "GPL v2", "GPL and additional rights", "Dual BSD/GPL", "Dual MIT/GPL", "Dual MPL/GPL"];
-
-fn is_gpl_compatible(module: &Module) -> bool {
-    module.info.license().is_some_and(|license| GPL_COMPATIBLE.contains(&license))
-}
-
 /// The licence allows the symbols that are used.
 pub(super) fn gpl_only(check: &Check, subject: &Subject<'_>) -> Vec<Finding> {
     let siblings = Siblings::of(subject);
@@ -221,10 +214,10 @@ pub(super) fn gpl_only(check: &Check, subject: &Subject<'_>) -> Vec<Finding> {
             continue;
         }
         // Since Linux 5.9 a module that uses a proprietary one counts as proprietary (`inherit_taint`).
-        let tainted_by = links.iter().find_map(|link| link.sibling.filter(|owner| !is_gpl_compatible(owner)));
+        let tainted_by = links.iter().find_map(|link| link.sibling.filter(|owner| !owner.info.is_gpl_compatible()));
         let license = module.info.license().unwrap_or("none");
         let found = match tainted_by {
-            _ if !is_gpl_compatible(module) => format!("licence `{license}`, and {}", listed(restricted)),
+            _ if !module.info.is_gpl_compatible() => format!("licence `{license}`, and {}", listed(restricted)),
             Some(owner) => format!("symbols of `{}`, whose licence is not compatible, and {}", owner.file, listed(restricted)),
             None => continue,
         };

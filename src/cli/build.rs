@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use clap::{Args, ValueEnum};
 
+use super::attach::AttachArgs;
 use super::boot::BootArgs;
 use super::select::{RegistryArgs, SelectArgs};
 use super::sign::SignArgs;
@@ -27,6 +28,9 @@ pub struct BuildArgs {
     /// Where the images go.
     #[command(flatten)]
     pub result: ResultArgs,
+    /// What is attached to the images.
+    #[command(flatten)]
+    pub attach: AttachArgs,
     /// How registries are reached.
     #[command(flatten)]
     pub registry: RegistryArgs,

@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use clap::Args;
+use zeroize::Zeroizing;
 
 use super::select::{ProjectArgs, RegistryArgs};
 use crate::arch::Arch;
@@ -11,7 +12,7 @@ use crate::pki::Hash;
 
 /// Where a key is, as it was written; it may hold a PIN, and is not shown.
 #[derive(Clone)]
-pub struct KeyArg(String);
+pub struct KeyArg(Zeroizing<String>);
 
 impl KeyArg {
     /// As it was written.
@@ -23,7 +24,7 @@ impl KeyArg {
 
 impl From<String> for KeyArg {
     fn from(text: String) -> Self {
-        Self(text)
+        Self(Zeroizing::new(text))
     }
 }
 

@@ -1,5 +1,7 @@
 //! `kmodforge build`: the table of contents of the program.
 
+mod attach;
+mod licences;
 mod options;
 mod record_file;
 
@@ -42,6 +44,9 @@ pub async fn run(global: &GlobalArgs, args: &BuildArgs, ui: &Ui, cancel: Cancell
         () = cancel.cancelled() => return Err(interrupted()),
     };
     selection::tell_skipped(&plan, ui);
+    if args.result.push {
+        licences::refuse(&plan, &args.attach.accepted_licences)?;
+    }
 
     if let Some(booter) = &booter {
         let wanted = plan.targets.iter().filter(|target| matches!(target.state, State::Build(_)));
@@ -94,6 +99,7 @@ async fn plan(session: &Session, args: &BuildArgs, choices: &Choices, registry: 
     let bases = selection::base_digests(session, registry, &plan).await;
     if args.result.push {
         selection::settle(&mut plan, registry, &bases, args.result.force).await?;
+        attach::settle(&mut plan, registry, choices.attach.as_ref()).await?;
     }
     Ok((plan, bases))
 }

@@ -104,22 +104,6 @@ async fn packages(session: &Session) -> DoctorLine {
     line("packages", DoctorState::Ok, read.join(", "))
 }
 
-/// Whether kernels can be booted, and how fast.
-async fn qemu() -> DoctorLine {
-    match Emulator::find(super::session::host_arch()).await {
-        Ok(Emulator { program, accelerator: Accelerator::Kvm, .. }) => line("qemu", DoctorState::Ok, format!("{} with KVM", program.display())),
-        Ok(Emulator { program, why, .. }) => {
-            let why = why.unwrap_or_default();
-            line("qemu", DoctorState::Slow, format!("{}; {why}: kernels are emulated, a boot takes some seconds", program.display()))
-        }
-        Err(error) => {
-            let failure = Failure::from(error);
-            let remedy = failure.help.first().cloned();
-            DoctorLine { remedy, ..line("qemu", DoctorState::Off, format!("{}; images cannot be booted", failure.headline)) }
-        }
-    }
-}
-
 /// Whether the key, if one is named, signs in the name of the certificate.
 fn signing(args: &DoctorArgs) -> DoctorLine {
     match signing::open(&args.sign) {
@@ -133,6 +117,22 @@ fn signing(args: &DoctorArgs) -> DoctorLine {
             DoctorLine { remedy: Some(remedy), ..line("signing", DoctorState::Off, text) }
         }
         Err(failure) => failed("signing", &failure),
+    }
+}
+
+/// Whether kernels can be booted, and how fast.
+async fn qemu() -> DoctorLine {
+    match Emulator::find(super::session::host_arch()).await {
+        Ok(Emulator { program, accelerator: Accelerator::Kvm, .. }) => line("qemu", DoctorState::Ok, format!("{} with KVM", program.display())),
+        Ok(Emulator { program, why, .. }) => {
+            let why = why.unwrap_or_default();
+            line("qemu", DoctorState::Slow, format!("{}; {why}: kernels are emulated, a boot takes some seconds", program.display()))
+        }
+        Err(error) => {
+            let failure = Failure::from(error);
+            let remedy = failure.help.first().cloned();
+            DoctorLine { remedy, ..line("qemu", DoctorState::Off, format!("{}; images cannot be booted", failure.headline)) }
+        }
     }
 }
 

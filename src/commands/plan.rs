@@ -42,11 +42,7 @@ pub async fn run(global: &GlobalArgs, args: &PlanArgs, ui: &Ui) -> Result<Exit, 
 
 /// The choices that end up in an image, as the input digest takes them.
 pub fn arguments(compression: Compression, epoch: u64) -> String {
-    let compression = match compression {
-        Compression::Zstd => "zstd",
-        Compression::Gzip => "gzip",
-    };
-    format!("compression={compression} epoch={epoch}")
+    format!("compression={} epoch={epoch}", compression.name())
 }
 
 /// How a run that does nothing but plan ends.

@@ -12,7 +12,7 @@ use super::{DiskProblem, FetchError, Fetcher, Kind, unpack};
 use crate::error::{Exit, Failure};
 
 /// Version of the form that sources are brought into; grows when the same source would give other bytes.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// A place that holds a source.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -168,10 +168,13 @@ pub async fn prepare_firmware(fetcher: &Fetcher, firmware: &[FirmwareSpec], base
     Ok(Some(PreparedFirmware { tar, sha256, files, origins }))
 }
 
-/// Takes a source's directory out of what was fetched.
+/// Takes a source's directory out of what was fetched. Debian's packages hold the licence elsewhere: it comes along as `copyright`.
 fn convert(source: &SourceSpec, file: &Path, spool: NamedTempFile, part: NamedTempFile) -> Result<(NamedTempFile, String), UnpackError> {
     let mut tree = read_tree(source, file, spool)?;
-    let nodes = tree.below(source.directory())?;
+    let mut nodes = tree.below(source.directory())?;
+    if let (SourceSpec::Deb { .. }, Some(text)) = (source, tree.copyright()) {
+        nodes.entry("copyright".into()).or_insert(text);
+    }
     finish(&mut tree, &nodes, part)
 }
 

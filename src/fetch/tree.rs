@@ -184,6 +184,14 @@ impl Tree {
         self.check()
     }
 
+    /// The licence file of a Debian package (Debian Policy 12.5).
+    pub(super) fn copyright(&self) -> Option<Node> {
+        let is_copyright =
+            |path: &str| path.strip_prefix("usr/share/doc/").is_some_and(|rest| rest.split_once('/').is_some_and(|(_, file)| file == "copyright"));
+        let path = self.nodes.keys().find(|path| is_copyright(path))?;
+        self.follow(path).filter(|node| matches!(node, Node::File { .. })).cloned()
+    }
+
     /// A link that stays below `prefix` is kept; for one that leaves it there is the file that it points at.
     fn settle(&self, path: &str, node: &Node, prefix: &str) -> Result<Node, UnpackError> {
         let Node::Link(target) = node else { return Ok(node.clone()) };

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::error::{Exit, Failure, io_words};
 
 use super::overlay::Overlay;
-use super::scan::{FileReader, Kind, LIMITS, Problem, Root, Rules, TarIndex};
+use super::scan::{FileReader, Kind, LARGEST, LIMITS, Problem, Root, Rules, TarIndex};
 
 /// Files of the tools layer, below `/` of the image.
 pub const TOOLS: &str = "tools";
@@ -74,6 +74,10 @@ impl Artifacts {
     /// When there is no such file, or it cannot be read.
     pub fn read(&self, path: &str) -> Result<Vec<u8>, ArtifactsError> {
         let mut reader = self.reader(path)?;
+        if reader.remaining() > LARGEST {
+            let source = io::Error::new(io::ErrorKind::FileTooLarge, format!("it has more than {} MiB", LARGEST >> 20));
+            return Err(ArtifactsError::Unreadable { path: path.to_owned(), source });
+        }
         let mut bytes = Vec::with_capacity(usize::try_from(reader.remaining()).unwrap_or_default());
         reader.read_to_end(&mut bytes).map_err(|source| ArtifactsError::Unreadable { path: path.to_owned(), source })?;
         Ok(bytes)

@@ -13,7 +13,7 @@ use crate::error::{Exit, Failure};
 use super::FileError;
 use super::manifest::{Config, Manifest};
 use super::scan::links::follow;
-use super::scan::{FileReader, Kind, LIMITS, Problem, Rules, TarIndex};
+use super::scan::{FileReader, Kind, LARGEST, LIMITS, Problem, Rules, TarIndex};
 use crate::reference::Digest;
 
 /// Manifest and configuration of an image that exists somewhere.
@@ -104,6 +104,9 @@ impl Contents {
     pub fn read(&self, path: &str) -> io::Result<Option<Vec<u8>>> {
         self.reader(path)
             .map(|mut reader| {
+                if reader.remaining() > LARGEST {
+                    return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("it has more than {} MiB", LARGEST >> 20)));
+                }
                 let mut bytes = Vec::new();
                 reader.read_to_end(&mut bytes).map(|_| bytes)
             })

@@ -40,6 +40,15 @@ impl Compression {
         }
     }
 
+    /// As the command line names it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Zstd => "zstd",
+            Self::Gzip => "gzip",
+        }
+    }
+
     /// Everything besides the content that the compressed bytes depend on.
     pub(crate) fn settings(self) -> String {
         match self {

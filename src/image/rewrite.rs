@@ -18,7 +18,7 @@ use super::assemble::Image;
 use super::contents::{StoredImage, uncompress};
 use super::layer::{Compression, Hashing, Layer, compressor};
 use super::manifest::{Blob, CONFIG, MANIFEST};
-use super::scan::{Kind, LIMITS, Rules, TarIndex};
+use super::scan::{Kind, LARGEST, LIMITS, Rules, TarIndex};
 use super::tar::BLOCK;
 use crate::arch::Arch;
 use crate::reference::Digest;
@@ -149,6 +149,9 @@ fn write_layer<E>(
     let mut copy = Patch { source: &source, position: 0, out: &mut out };
     for batch in batches(places) {
         let read = |(offset, (name, size)): &(u64, (&str, u64))| {
+            if *size > LARGEST {
+                return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("`{name}` has more than {} MiB", LARGEST >> 20)));
+            }
             let mut bytes = vec![0; usize::try_from(*size).map_err(io::Error::other)?];
             source.read_exact_at(&mut bytes, *offset)?;
             Ok(OldFile { path: (*name).to_owned(), bytes })

@@ -66,6 +66,9 @@ pub(crate) struct Limits {
 /// Far above the largest drivers there are (under 1 GB with their firmware), far below what fills a disk or the memory.
 pub(crate) const LIMITS: Limits = Limits { entries: 100_000, bytes: 8 << 30, path: 4096 };
 
+/// No file that is read into memory as a whole (a module, what headers say about a kernel) has more bytes.
+pub(crate) const LARGEST: u64 = 1 << 30;
+
 /// What is wrong with a tar.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Problem {

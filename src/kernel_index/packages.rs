@@ -4,6 +4,9 @@ use std::io::{self, BufRead, BufReader, Read};
 
 use serde::{Deserialize, Serialize};
 
+/// Entries are a few kilobytes; the largest in Debian, with a long list of virtual packages, has less than 100.
+const LARGEST_ENTRY: usize = 1 << 20;
+
 /// The parts of a package's entry that matter.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Stanza {
@@ -27,7 +30,11 @@ pub(super) fn scan(stream: impl Read, wants: impl Fn(&str) -> bool) -> io::Resul
     let mut entry = Vec::with_capacity(1 << 13);
     loop {
         let start = entry.len();
-        let count = reader.read_until(b'\n', &mut entry)?;
+        // A line that is too long is not even read to its end.
+        let count = reader.by_ref().take(LARGEST_ENTRY as u64 + 1).read_until(b'\n', &mut entry)?;
+        if entry.len() > LARGEST_ENTRY {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, format!("an entry has more than {} KiB", LARGEST_ENTRY >> 10)));
+        }
         if count > 0 && !entry[start..].trim_ascii().is_empty() {
             continue;
         }
@@ -81,6 +88,15 @@ mod tests {
     const INDEX: &str = "Package: a\nVersion: 1\nArchitecture: all\nDescription: one\n Package: not-this\nFilename: pool/a.deb\nSize: 3\nSHA256: aa\n\n\
         Version: 2\nPackage: b\nArchitecture: amd64\nPre-Depends: p\nDepends: d (>= 1), e\nMulti-Arch: foreign\nFilename: ./pool/b.deb\nSize: 4\nSHA256: bb\n\n\n\
         Package: broken\nVersion: 1\n";
+
+    #[test]
+    fn an_entry_without_an_end_is_not_read_into_memory() {
+        let endless = io::repeat(b'x');
+        assert_eq!(scan(endless, |_| true).unwrap_err().to_string(), "an entry has more than 1024 KiB");
+        let lines = "Tag: a\n".repeat(LARGEST_ENTRY / 7 + 1);
+        assert!(scan(lines.as_bytes(), |_| true).is_err());
+        assert!(scan(format!("{}\n{INDEX}", &lines[..1000]).as_bytes(), |_| true).is_ok());
+    }
 
     #[test]
     fn reads_wanted_entries_whatever_the_order_of_fields() {

@@ -1,5 +1,8 @@
 //! The `.modinfo` section: `key=value` texts, each ended by a zero byte.
 
+/// Licences that are compatible with the GPL (`include/linux/license.h`).
+const GPL_COMPATIBLE: [&str; 6] = ["GPL", "GPL v2", "GPL and additional rights", "Dual BSD/GPL", "Dual MIT/GPL", "Dual MPL/GPL"];
+
 /// What `modinfo` shows of a module. Aliases are counted, not kept: some drivers have thousands.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ModInfo {
@@ -55,6 +58,12 @@ impl ModInfo {
     #[must_use]
     pub fn license(&self) -> Option<&str> {
         self.first("license")
+    }
+
+    /// Whether the kernel takes its licence for compatible with the GPL; else it taints the kernel as proprietary.
+    #[must_use]
+    pub fn is_gpl_compatible(&self) -> bool {
+        self.license().is_some_and(|license| GPL_COMPATIBLE.contains(&license))
     }
 
     /// The driver's own version.

@@ -29,6 +29,8 @@ pub enum Phase {
     Assemble,
     /// Uploading it.
     Publish,
+    /// Attaching documents and signatures to it.
+    Attach,
 }
 
 impl Phase {
@@ -43,6 +45,7 @@ impl Phase {
             Self::Boot => "boot",
             Self::Assemble => "assemble",
             Self::Publish => "publish",
+            Self::Attach => "attach",
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::image::artifacts::ArtifactsError;
 use crate::image::assemble::AssembleError;
 use crate::kmod::KmodError;
 use crate::plan::Target;
-use crate::record::Outcome;
+use crate::record::{Attachment, Outcome};
 use crate::registry::RegistryError;
 use crate::render::RenderError;
 use crate::sign::SignError;
@@ -71,6 +71,16 @@ pub enum TargetError {
     /// The image could not be pushed.
     #[error(transparent)]
     Registry(#[from] RegistryError),
+    /// The image is published, and not everything could be attached to it.
+    #[error("published, but {} could not be attached", missing.join(", "))]
+    Attach {
+        /// Kinds that are not attached.
+        missing: Vec<&'static str>,
+        /// What is.
+        attached: Vec<Attachment>,
+        /// Why.
+        error: RegistryError,
+    },
     /// A thread of the program's own broke down.
     #[error("internal error: {0}")]
     Internal(String),
@@ -144,6 +154,17 @@ impl TargetError {
             }
             Self::Assemble(error) => Some(Failure::from(error).fact("target", label.to_string())),
             Self::Registry(error) => Some(Failure::from(error).fact("target", label.to_string())),
+            Self::Attach { missing, attached, error } => {
+                let why = Failure::from(error);
+                let done: Vec<_> = attached.iter().map(|attachment| attachment.kind.as_str()).collect();
+                let failure = Failure::new(Exit::Failed, format!("{label} is published, but not everything is attached to it"))
+                    .fact("image", target.image.to_string())
+                    .fact("attached", if done.is_empty() { "nothing".to_owned() } else { done.join(", ") })
+                    .fact("missing", missing.join(", "))
+                    .fact("reason", why.headline);
+                let failure = why.facts.into_iter().fold(failure, |failure, (name, value)| failure.fact(name, value));
+                Some(failure.help("run again: what is attached stays, and the rest is added"))
+            }
             Self::Sign(error) => Some(Failure::from(error).fact("target", label.to_string())),
             Self::Module(error) => Some(Failure::from(error).fact("target", label.to_string())),
             Self::Evidence { .. } | Self::Internal(_) => {

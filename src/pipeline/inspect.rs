@@ -22,6 +22,8 @@ pub struct Inspection {
     pub findings: Vec<Finding>,
     /// First line of the compiler's `--version`.
     pub compiler: String,
+    /// Whether a module taints the kernel as proprietary.
+    pub proprietary: bool,
 }
 
 /// Checks the modules of a target against its kernel and its profile.
@@ -46,7 +48,8 @@ pub fn inspect(target: &Target, artifacts: &Artifacts, firmware: Option<&Prepare
     findings.extend(left_behind(target, &text(artifacts, "evidence/built-modules")?));
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
     let compiler = text(artifacts, "evidence/compiler").unwrap_or_default().trim().to_owned();
-    Ok(Inspection { checks: check::CHECKS.len(), findings, compiler })
+    let proprietary = modules.iter().any(|(_, module)| !module.info.is_gpl_compatible());
+    Ok(Inspection { checks: check::CHECKS.len(), findings, compiler, proprietary })
 }
 
 impl Inspection {

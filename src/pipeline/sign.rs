@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use super::TargetError;
+use crate::finding::{Finding, Severity};
 use crate::image::artifacts::{Artifacts, MODULES};
 use crate::image::scan::Kind;
 use crate::kmod::config::KernelConfig;
 use crate::kmod::is_module_file;
-use crate::pki::Hash;
+use crate::pki::{Hash, KeyKind};
 use crate::record::SignerRecord;
 use crate::sign::{hash_of, sign_module};
 use crate::signer::Signer;
@@ -36,14 +37,25 @@ impl Signing {
     }
 }
 
-/// The artifacts with every module signed, and the hash that was used. One module at a time is in memory.
+/// What signing leaves.
+pub(super) struct Signed {
+    /// The artifacts, with every module signed.
+    pub(super) artifacts: Artifacts,
+    /// The hash that was used.
+    pub(super) hash: Hash,
+    /// Says that the kernel cannot verify such signatures.
+    pub(super) warning: Option<Finding>,
+}
+
+/// Signs every module. One at a time is in memory.
 ///
 /// # Errors
 /// When the kernel's hash is not supported, or a module cannot be signed.
-pub(super) fn sign(artifacts: &Artifacts, signing: &Signing) -> Result<(Artifacts, Hash), TargetError> {
+pub(super) fn sign(artifacts: &Artifacts, signing: &Signing) -> Result<Signed, TargetError> {
+    let config = KernelConfig::parse(&String::from_utf8_lossy(&artifacts.read("evidence/config")?));
     let hash = match signing.hash {
         Some(hash) => hash,
-        None => hash_of(&KernelConfig::parse(&String::from_utf8_lossy(&artifacts.read("evidence/config")?)))?,
+        None => hash_of(&config)?,
     };
     let mut signed = artifacts.clone();
     // Hard links are one file: signed twice, it would have two signatures by ECDSA.
@@ -57,5 +69,14 @@ pub(super) fn sign(artifacts: &Artifacts, signing: &Signing) -> Result<(Artifact
             signed.replace(path, &bytes)?;
         }
     }
-    Ok((signed, hash))
+    Ok(Signed { artifacts: signed, hash, warning: unverifiable(&config, signing.signer.certificate().key.kind) })
+}
+
+/// Kernels that insist on signatures refuse those that they have no algorithm for.
+fn unverifiable(config: &KernelConfig, kind: KeyKind) -> Option<Finding> {
+    if kind == KeyKind::Rsa || config.is_on("CONFIG_CRYPTO_ECDSA") {
+        return None;
+    }
+    let finding = Finding::new("module-signature", Severity::Warning, "the kernel cannot verify the modules' signatures");
+    Some(finding.differs(kind.to_string(), "`CONFIG_CRYPTO_ECDSA` in the kernel, or an RSA key").help("sign with an RSA key"))
 }

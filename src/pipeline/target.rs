@@ -1,4 +1,4 @@
-//! The story of one target: render → fetch, headers → solve → check → sign → boot → assemble → publish → record.
+//! The story of one target: render → fetch, headers → solve → check → sign → boot → assemble → publish → attach → record.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -59,15 +59,17 @@ pub(super) async fn build(
 }
 
 /// One target on its way.
-struct Story<'a> {
-    workshop: &'a Workshop,
-    target: &'a Target,
+pub(super) struct Story<'a> {
+    pub(super) workshop: &'a Workshop,
+    pub(super) target: &'a Target,
     index: usize,
     events: &'a UnboundedSender<Event>,
-    cancel: &'a CancellationToken,
+    pub(super) cancel: &'a CancellationToken,
     log: Log,
-    record: TargetRecord,
+    pub(super) record: TargetRecord,
     started: std::time::Duration,
+    /// Whether a module taints the kernel as proprietary.
+    proprietary: bool,
     phases: BTreeMap<String, f64>,
     phase: Option<(Phase, std::time::Duration)>,
 }
@@ -84,6 +86,7 @@ impl<'a> Story<'a> {
             log: Log::open(&workshop.options.logs, &name),
             record: blank_record(target, Outcome::Built, "built"),
             started: crate::env::now(),
+            proprietary: false,
             phases: BTreeMap::new(),
             phase: None,
         }
@@ -101,10 +104,15 @@ impl<'a> Story<'a> {
         let artifacts = self.check(&tar, firmware.as_ref()).await?;
         let artifacts = self.sign(artifacts).await?;
         self.boot(&artifacts, firmware.as_ref()).await?;
+        let gathered = self.gather(&artifacts, &source, firmware.as_ref()).await?;
         self.enter(Phase::Assemble);
         let image = self.assemble(artifacts, firmware).await?;
         self.enter(Phase::Publish);
         self.publish(&image).await?;
+        if let Some(gathered) = gathered {
+            self.enter(Phase::Attach);
+            self.attach(&image, &gathered).await?;
+        }
         self.leave();
         Ok(image)
     }
@@ -199,7 +207,21 @@ impl<'a> Story<'a> {
         self.record.checks = inspection.checks;
         self.record.findings = inspection.findings;
         self.record.compiler = Some(inspection.compiler);
+        self.proprietary = inspection.proprietary;
         if errors.is_empty() { Ok(artifacts) } else { Err(TargetError::Rejected(errors)) }
+    }
+
+    async fn sign(&mut self, artifacts: Arc<Artifacts>) -> Result<Arc<Artifacts>, TargetError> {
+        let Some(signing) = self.workshop.options.signing.clone() else { return Ok(artifacts) };
+        self.enter(Phase::Sign);
+        let signed = blocking({
+            let signing = signing.clone();
+            move || super::sign::sign(&artifacts, &signing)
+        })
+        .await?;
+        self.record.signer = Some(signing.describe(signed.hash));
+        self.record.findings.extend(signed.warning);
+        Ok(Arc::new(signed.artifacts))
     }
 
     /// Loads the modules into their kernel, if that is asked for.
@@ -213,18 +235,6 @@ impl<'a> Story<'a> {
         let errors: Vec<_> = report.findings.iter().filter(|finding| finding.severity == Severity::Error).cloned().collect();
         self.record.findings.extend(report.findings);
         if errors.is_empty() { Ok(()) } else { Err(TargetError::NotLoaded { findings: errors, log: log.display().to_string() }) }
-    }
-
-    async fn sign(&mut self, artifacts: Arc<Artifacts>) -> Result<Arc<Artifacts>, TargetError> {
-        let Some(signing) = self.workshop.options.signing.clone() else { return Ok(artifacts) };
-        self.enter(Phase::Sign);
-        let (signed, hash) = blocking({
-            let signing = signing.clone();
-            move || super::sign::sign(&artifacts, &signing)
-        })
-        .await?;
-        self.record.signer = Some(signing.describe(hash));
-        Ok(Arc::new(signed))
     }
 
     async fn assemble(&mut self, artifacts: Arc<Artifacts>, firmware: Option<PreparedFirmware>) -> Result<Image, TargetError> {
@@ -248,6 +258,9 @@ impl<'a> Story<'a> {
         labels.extend(render::input_annotations(self.target, options.base_digests.get(&self.target.distro.release.base_image)));
         if let Some(signer) = &self.record.signer {
             labels.extend(render::signer_labels(signer));
+        }
+        if self.proprietary {
+            labels.insert(render::TAINTS.into(), "P".into());
         }
         ImageSpec {
             epoch: options.epoch,
@@ -294,6 +307,6 @@ fn context(source: &PreparedSource) -> Vec<ContextFile> {
     vec![ContextFile { path: "source.tar".into(), content: Content::File { path: source.tar.clone(), sha256: source.sha256.clone() } }]
 }
 
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, TargetError> + Send + 'static) -> Result<T, TargetError> {
+pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, TargetError> + Send + 'static) -> Result<T, TargetError> {
     tokio::task::spawn_blocking(work).await.map_err(|error| TargetError::Internal(error.to_string()))?
 }

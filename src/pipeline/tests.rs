@@ -155,6 +155,7 @@ impl Place {
                 solve: Arc::default(),
                 compression: Compression::Zstd,
                 epoch: 0,
+                attach: None,
                 logs: path("logs"),
                 work: path("work"),
                 base_digests: BTreeMap::new(),
@@ -242,6 +243,16 @@ async fn modules_are_signed_before_anything_is_made_of_them() {
     let unsigned = plain.run(good(), &targets(1), &CancellationToken::new()).await;
     let tools = |finished: &[Finished]| finished[0].image.as_ref().unwrap().layers[0].digest.clone();
     assert_eq!((tools(&unsigned), unsigned[0].record.signer.as_ref()), (tools(&finished), None), "only modules are signed");
+}
+
+#[tokio::test]
+async fn a_kernel_that_knows_no_such_signatures_is_told() {
+    let mut place = Place::new();
+    place.signing = Some(signing("p256"));
+    let finished = place.run(good(), &targets(1), &CancellationToken::new()).await;
+    let finding = finished[0].record.findings.iter().find(|finding| finding.check == "module-signature").unwrap();
+    assert_eq!((finished[0].record.outcome, finding.message.as_str()), (Outcome::Built, "the kernel cannot verify the modules' signatures"));
+    assert_eq!((finding.found.as_deref(), finding.severity), (Some("ECDSA P-256"), crate::finding::Severity::Warning));
 }
 
 #[tokio::test]

@@ -31,6 +31,13 @@ pub struct DriverProfile {
     pub homepage: String,
     /// SPDX expression of the modules: `GPL-2.0-or-later`.
     pub licence: String,
+    /// Whether the modules may be passed on. What may not simply be is pushed only with `--accept-licence`.
+    #[serde(default)]
+    pub redistribution: Redistribution,
+    /// Files with the licence's text, below the source's directory, for the image's `/usr/share/licenses/<id>/`; those that a source lacks are passed over.
+    /// Left out: whatever is called `COPYING`, `LICENSE` or `LICENCE` there, with any ending, and the `copyright` of a Debian package.
+    #[serde(default)]
+    pub licence_files: Vec<InnerPath>,
     /// Versions, newest first; the first one that supports a kernel is what `--driver NAME` means.
     pub versions: Vec<DriverVersion>,
     /// How the source becomes modules.
@@ -248,6 +255,24 @@ pub struct FirmwareSource {
     pub files: BTreeMap<InnerPath, InnerPath>,
     /// SPDX expression or `LicenseRef-…`.
     pub licence: String,
+    /// Whether it may be passed on.
+    #[serde(default)]
+    pub redistribution: Redistribution,
+}
+
+/// Whether binaries may be passed on to others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Redistribution {
+    /// By anybody.
+    #[default]
+    Permitted,
+    /// As they came, by anybody; enough for firmware.
+    Unmodified,
+    /// Lawyers disagree.
+    Disputed,
+    /// Not without an agreement.
+    Forbidden,
 }
 
 /// What a kernel must have.

@@ -61,6 +61,8 @@ pub(super) struct State {
     pub(super) faults: Vec<Fault>,
     pub(super) login: Login,
     pub(super) no_mounts: bool,
+    /// Handles `subject` itself, as the specification has it since 1.1.
+    pub(super) has_referrers: bool,
     /// A manifest that another client writes right after the next write of this tag.
     pub(super) rival: Option<(String, Bytes)>,
 }
@@ -206,6 +208,9 @@ impl State {
         if let Some(repository) = path.strip_suffix("/tags/list") {
             return self.tags(repository, &query(uri.query()));
         }
+        if let Some((repository, subject)) = path.split_once("/referrers/").filter(|_| self.has_referrers) {
+            return self.referrers(repository, subject);
+        }
         let Some((repository, name)) = path.split_once("/manifests/") else { return unknown() };
         let key = (repository.to_owned(), name.to_owned());
         if *method == Method::PUT {
@@ -213,7 +218,11 @@ impl State {
             let digest = Digest::of(&body).to_string();
             self.manifests.insert((repository.to_owned(), digest.clone()), (media_type.clone(), body.clone()));
             self.manifests.insert(key.clone(), self.rival.take_if(|_| !name.starts_with("sha256:")).unwrap_or((media_type, body)));
-            return answer(201, &[("docker-content-digest", &digest)], "");
+            let subject = serde_json::from_slice::<serde_json::Value>(&self.manifests[&(repository.to_owned(), digest.clone())].1).unwrap();
+            return match subject["subject"]["digest"].as_str().filter(|_| self.has_referrers) {
+                Some(subject) => answer(201, &[("docker-content-digest", &digest), ("oci-subject", subject)], ""),
+                None => answer(201, &[("docker-content-digest", &digest)], ""),
+            };
         }
         let Some((media_type, bytes)) = self.manifests.get(&key) else { return unknown() };
         let digest = Digest::of(bytes).to_string();
@@ -244,6 +253,22 @@ impl State {
             }
             _ => answer(204, &[("upload", upload)], ""),
         }
+    }
+
+    fn referrers(&self, repository: &str, subject: &str) -> Response<Full<Bytes>> {
+        let manifests = self.manifests.iter().filter(|((of, name), _)| of == repository && name.contains(':'));
+        let described = manifests.filter_map(|((_, digest), (media_type, bytes))| {
+            let manifest: serde_json::Value = serde_json::from_slice(bytes).unwrap();
+            (manifest["subject"]["digest"] == subject).then(|| {
+                serde_json::json!({
+                    "mediaType": media_type, "digest": digest, "size": bytes.len(),
+                    "artifactType": manifest["artifactType"], "annotations": manifest["annotations"],
+                })
+            })
+        });
+        let media_type = "application/vnd.oci.image.index.v1+json";
+        let index = serde_json::json!({"schemaVersion": 2, "mediaType": media_type, "manifests": described.collect::<Vec<_>>()});
+        answer(200, &[("content-type", media_type)], &index.to_string())
     }
 
     fn tags(&self, repository: &str, query: &HashMap<String, String>) -> Response<Full<Bytes>> {

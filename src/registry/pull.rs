@@ -133,6 +133,9 @@ impl Registry {
         let mut file = Hashing::new(std::fs::File::create(to).map_err(at)?);
         while let Some(chunk) = within(STALLED, response.chunk()).await.map_err(|problem| scope.error(problem))? {
             file.write_all(&chunk).map_err(at)?;
+            if file.length > blob.size {
+                return Err(scope.error(Problem::Unexpected(format!("a blob of {} bytes has more", blob.size))));
+            }
         }
         check(scope, &blob.digest, file.digest())
     }

@@ -22,7 +22,7 @@ use super::transport::{Call, Scope};
 /// An upload that moves nothing for so long is given up.
 const STALLED: Duration = Duration::from_mins(2);
 /// How often a tag is written again when another process wrote it at the same time.
-const TAG_TRIES: usize = 5;
+pub(super) const TAG_TRIES: usize = 5;
 
 /// What a push did.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,7 +41,7 @@ pub struct Pushed {
 
 /// How a blob came to be in the repository.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Way {
+pub(super) enum Way {
     Uploaded,
     Mounted,
     Existing,
@@ -49,26 +49,31 @@ enum Way {
 
 /// A blob to push, and where its bytes are.
 #[derive(Clone, Copy)]
-struct Source<'a> {
-    digest: &'a Digest,
-    size: u64,
-    content: Content<'a>,
+pub(super) struct Source<'a> {
+    pub(super) digest: &'a Digest,
+    pub(super) size: u64,
+    pub(super) content: Content<'a>,
 }
 
 #[derive(Clone, Copy)]
-enum Content<'a> {
+pub(super) enum Content<'a> {
     File(&'a Path),
     Bytes(&'a [u8]),
 }
 
 /// Counts what is done for an image and tells the caller.
-struct Meter<'a> {
+pub(super) struct Meter<'a> {
     done: AtomicU64,
     total: u64,
     tell: &'a (dyn Fn(u64, u64) + Send + Sync),
 }
 
 impl Meter<'_> {
+    /// For what is too small to be counted.
+    pub(super) fn silent() -> Self {
+        Self { done: AtomicU64::new(0), total: 0, tell: &|_, _| {} }
+    }
+
     fn add(&self, bytes: u64) {
         let done = self.done.fetch_add(bytes, Ordering::Relaxed) + bytes;
         (self.tell)(done.min(self.total), self.total);
@@ -121,7 +126,7 @@ impl Registry {
     }
 
     /// Sees to it that the repository has a blob. One task at a time works on a blob, so that of many targets with the same layer one uploads it.
-    async fn ensure_blob(&self, scope: &Scope, source: Source<'_>, meter: &Meter<'_>) -> Result<Way, RegistryError> {
+    pub(super) async fn ensure_blob(&self, scope: &Scope, source: Source<'_>, meter: &Meter<'_>) -> Result<Way, RegistryError> {
         let lock = self.lock(format!("{} {}", scope.host, source.digest));
         let _guard = lock.lock().await;
         let key = (scope.host.clone(), source.digest.clone());
@@ -202,7 +207,8 @@ impl Registry {
         result
     }
 
-    async fn put_manifest(&self, scope: &Scope, target: &str, manifest: &Blob) -> Result<(), RegistryError> {
+    /// Writes a manifest; the registry's answer.
+    pub(super) async fn put_manifest(&self, scope: &Scope, target: &str, manifest: &Blob) -> Result<Response, RegistryError> {
         let call = Call::new(Method::PUT, target).header(CONTENT_TYPE, &manifest.media_type).body(manifest.bytes.clone());
         let response = self.inner.transport.send(scope, &call).await?;
         let response = self.expect(scope, response, &[StatusCode::CREATED, StatusCode::OK]).await?;
@@ -210,7 +216,7 @@ impl Registry {
         if stored.is_some_and(|stored| stored != manifest.digest.as_str()) {
             return Err(scope.error(Problem::Unexpected(format!("it stored {} under another digest", manifest.digest))));
         }
-        Ok(())
+        Ok(response)
     }
 
     /// Points the tag to an index with this image and those of other architectures that the tag has.
@@ -237,7 +243,7 @@ impl Registry {
         Err(scope.error(Problem::Unexpected(format!("others write the tag of `{reference}` all the time"))))
     }
 
-    fn lock(&self, name: String) -> Arc<tokio::sync::Mutex<()>> {
+    pub(super) fn lock(&self, name: String) -> Arc<tokio::sync::Mutex<()>> {
         Arc::clone(self.inner.locks.lock().unwrap_or_else(PoisonError::into_inner).entry(name).or_default())
     }
 }

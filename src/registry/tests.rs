@@ -3,6 +3,7 @@
 mod faults;
 mod login;
 mod publish;
+mod referrers;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -9,6 +9,7 @@ use super::{RenderError, SOURCE_DIR, labels};
 use crate::mirror::Mirrors;
 use crate::package::Package;
 use crate::plan::{PlannedDistro, PlannedToolchain, Target};
+use crate::profile::InnerPath;
 use crate::profile::distro::Repository;
 use crate::profile::driver::Module;
 
@@ -31,6 +32,7 @@ pub(super) struct SharedContext<'a> {
     sources_list: Vec<String>,
     toolchain_packages: &'a [String],
     runtime: Vec<Fetched<'a>>,
+    runtime_names: Vec<&'a str>,
     runtime_files: &'a [String],
     runtime_directories: Vec<&'a str>,
     runtime_links: Vec<Link<'a>>,
@@ -51,6 +53,7 @@ pub(super) struct OwnContext<'a> {
     source_dir: &'static str,
     make_variables: String,
     steps: Vec<String>,
+    licence_files: Vec<&'a str>,
     modules: Vec<TakenModule<'a>>,
     modules_name: &'a str,
     modules_dir: String,
@@ -104,6 +107,7 @@ impl<'a> SharedContext<'a> {
             sources_list: release.repositories.iter().map(|repository| sources_line(repository, mirrors)).collect(),
             toolchain_packages: &toolchain.packages,
             runtime: fetched(runtime, mirrors),
+            runtime_names: runtime.iter().map(|package| package.name.as_str()).collect(),
             runtime_files: &profile.runtime.files,
             runtime_directories: directories.into_iter().collect(),
             runtime_links: links.iter().map(|(from, to)| Link { from: from.as_str(), to }).collect(),
@@ -130,6 +134,7 @@ impl<'a> OwnContext<'a> {
             source_dir: SOURCE_DIR,
             make_variables: recipe.make_variables,
             steps: recipe.steps,
+            licence_files: driver.profile.licence_files.iter().map(InnerPath::as_str).collect(),
             modules: driver.modules().iter().map(TakenModule::of).collect(),
             modules_name: directory,
             modules_dir: format!("/opt/lib/modules/{directory}"),

@@ -153,6 +153,7 @@ pub(super) fn target_record(target: TargetLabel, outcome: Outcome, why: &str) ->
         boot: None,
         image_bytes: if built { 4_200_000 } else { 0 },
         pushed_bytes: if built { 31_400 } else { 0 },
+        attachments: Vec::new(),
         seconds: 9.8,
         phases: [("compile".to_owned(), 3.2)].into(),
         log: None,

@@ -55,8 +55,9 @@ pages! {
     performance: "docs/performance.md",
     progress_json: "docs/progress-json.md",
     project_file: "docs/project-file.md",
-    prove_an_image: "docs/prove-an-image.md",
+    supply_chain: "docs/supply-chain.md",
     signing: "docs/signing.md",
+    prove_an_image: "docs/prove-an-image.md",
 }
 
 #[test]

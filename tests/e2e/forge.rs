@@ -66,6 +66,11 @@ impl Forge {
 
     /// Runs the program in the working directory.
     pub(crate) fn run(&self, arguments: &[&str]) -> Run {
+        self.run_with(arguments, &[])
+    }
+
+    /// Runs the program with these variables set.
+    pub(crate) fn run_with(&self, arguments: &[&str], variables: &[(&str, &str)]) -> Run {
         let start = Instant::now();
         let output = |name: &str| (fs::File::create(self.path(name)).unwrap(), self.path(name));
         let ((out, out_path), (err, err_path)) = (output("stdout"), output("stderr"));
@@ -75,6 +80,7 @@ impl Forge {
             .env("KMODFORGE_CACHE", &self.cache)
             .env("KMODFORGE_BUILDER", &self.builder)
             .env_remove("SOURCE_DATE_EPOCH")
+            .envs(variables.iter().copied())
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(out)

@@ -18,6 +18,7 @@ mod results;
 mod site;
 mod world;
 
+mod attaching;
 mod building;
 mod happy;
 mod interrupts;

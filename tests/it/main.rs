@@ -5,3 +5,4 @@
 mod cli;
 mod profile_docs;
 mod profile_errors;
+mod properties;

@@ -11,6 +11,7 @@ use crate::commands::signing;
 use crate::env;
 use crate::error::{Exit, Failure};
 use crate::image::layer;
+use crate::pipeline::attach::Attach;
 use crate::pipeline::{Options, Signing};
 use crate::plan::Plan;
 use crate::reference::Digest;
@@ -24,6 +25,8 @@ pub(super) struct Choices {
     pub(super) compression: layer::Compression,
     /// Time of everything in an image, seconds since 1970.
     pub(super) epoch: u64,
+    /// What is attached to published images.
+    pub(super) attach: Option<Attach>,
     /// Who signs the modules, if anybody does.
     pub(super) signing: Option<Signing>,
     /// What the input digest says about that.
@@ -45,6 +48,7 @@ impl Choices {
                 Compression::Gzip => layer::Compression::Gzip,
             },
             epoch: source_date_epoch()?,
+            attach: super::attach::choice(&args.attach, args.result.push)?,
             signing: signing::open(&args.sign)?,
             signed_by: signing::arguments(&args.sign.certificate)?,
         })
@@ -65,6 +69,7 @@ impl Choices {
             solve: self.solve.clone(),
             compression: self.compression,
             epoch: self.epoch,
+            attach: self.attach.clone(),
             logs: args.result.log_dir.clone(),
             work: work.to_owned(),
             base_digests: bases,

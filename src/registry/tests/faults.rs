@@ -137,6 +137,10 @@ async fn refuses_damaged_documents_and_blobs() {
     let error = registry().download(&fake.reference("drivers/x:1"), &layer.descriptor(), &dir.path().join("l")).await.unwrap_err();
     let found = crate::reference::Digest::of(b"rot");
     assert_eq!(shown(error, &fake), format!("error: `HOST/drivers/x` sent a damaged blob\n  found     {found}\n  expected  {}", layer.digest));
+    fake.state().blobs.insert(("drivers/x".into(), layer.digest.to_string()), vec![0; 1 << 20].into());
+    let error = registry().download(&fake.reference("drivers/x:1"), &layer.descriptor(), &dir.path().join("l")).await.unwrap_err();
+    let more = format!("error: the registry `HOST` gave an answer that makes no sense: a blob of {} bytes has more", layer.size);
+    assert_eq!(shown(error, &fake), more);
     fake.state().manifests.insert(("drivers/x".into(), "1".into()), ("text/plain".into(), (&b"hello"[..]).into()));
     let error = registry().published(&fake.reference("drivers/x:1")).await.unwrap_err();
     assert_eq!(

@@ -38,7 +38,7 @@ pub(in crate::ui) enum JsonEvent {
     Note { text: String },
     /// A worker took a target.
     TargetStarted { target: usize },
-    /// A target entered a phase: `fetch`, `headers`, `compile`, `check`, `sign`, `boot`, `assemble`, `publish`.
+    /// A target entered a phase: `fetch`, `headers`, `compile`, `check`, `sign`, `boot`, `assemble`, `publish`, `attach`.
     Phase { target: usize, phase: String },
     /// A step of the builder began.
     StepStarted { target: usize, step: String, name: String },

@@ -46,7 +46,14 @@ RUN --mount=type=cache,id=kmodforge-packages,target=/var/cache/kmodforge \
     done; \
     cd /tools; mkdir -p tmp usr/sbin; chmod 1777 tmp; \
     while read -r to link; do ln -sfn "$to" "$link"; done < <(printf '%s %s\n' \
-      ../bin/kmod usr/sbin/modprobe)
+      ../bin/kmod usr/sbin/modprobe); \
+    for package in kmod; do \
+      text=/unpacked/usr/share/doc/$package/copyright; \
+      [ ! -e "$text" ] || install -D -m 644 "$text" "/tools/usr/share/licenses/$package/copyright"; \
+    done; \
+    for text in $(grep -rhoE '/usr/share/common-licenses/[A-Za-z0-9.+-]*[A-Za-z0-9]' /tools/usr/share/licenses 2>/dev/null | sort -u); do \
+      [ ! -f "$text" ] || install -D -m 644 "$text" "/tools$text"; \
+    done
 
 # Headers of 5.10.109+, unpacked without running any of their scripts.
 FROM base AS headers
@@ -90,6 +97,9 @@ WORKDIR /kmodforge/source
 RUN --mount=type=bind,from=headers,source=/headers/usr/src,target=/usr/src \
     make -j"$(nproc)" -C /usr/src/linux-headers-5.10.109+ M=/kmodforge/source modules
 RUN mkdir -p /modules/opt/lib/modules/5.10.109 /evidence; \
+    for text in COPYING* LICEN[CS]E* copyright; do \
+      [ ! -f "$text" ] || install -D -m 644 "$text" "/modules/usr/share/licenses/v4l2loopback/${text##*/}"; \
+    done; \
     find . -name '*.ko' -type f -printf '%P\n' | sort > /evidence/built-modules; \
     take() { \
       file=$1; [ -n "$file" ] || file=$(find . -name "$2" -type f -printf '%P\n' | sort | head -n 1); \

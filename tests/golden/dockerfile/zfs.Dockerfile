@@ -113,7 +113,14 @@ RUN --mount=type=cache,id=kmodforge-packages,target=/var/cache/kmodforge \
       ../bin/kmod usr/sbin/lsmod \
       ../bin/kmod usr/sbin/modinfo \
       ../bin/kmod usr/sbin/modprobe \
-      ../bin/kmod usr/sbin/rmmod)
+      ../bin/kmod usr/sbin/rmmod); \
+    for package in kmod; do \
+      text=/unpacked/usr/share/doc/$package/copyright; \
+      [ ! -e "$text" ] || install -D -m 644 "$text" "/tools/usr/share/licenses/$package/copyright"; \
+    done; \
+    for text in $(grep -rhoE '/usr/share/common-licenses/[A-Za-z0-9.+-]*[A-Za-z0-9]' /tools/usr/share/licenses 2>/dev/null | sort -u); do \
+      [ ! -f "$text" ] || install -D -m 644 "$text" "/tools$text"; \
+    done
 
 # Headers of 6.1.0-56-amd64, unpacked without running any of their scripts.
 FROM base AS headers
@@ -159,6 +166,9 @@ RUN --mount=type=bind,from=headers,source=/headers/usr/src,target=/usr/src \
 RUN --mount=type=bind,from=headers,source=/headers/usr/src,target=/usr/src \
     make -j"$(nproc)" -C /kmodforge/source CONFIG_DEBUG_INFO_BTF_MODULES=''
 RUN mkdir -p /modules/opt/lib/modules/6.1.0-56-amd64 /evidence; \
+    for text in COPYING* LICEN[CS]E* copyright; do \
+      [ ! -f "$text" ] || install -D -m 644 "$text" "/modules/usr/share/licenses/zfs/${text##*/}"; \
+    done; \
     find . -name '*.ko' -type f -printf '%P\n' | sort > /evidence/built-modules; \
     take() { \
       file=$1; [ -n "$file" ] || file=$(find . -name "$2" -type f -printf '%P\n' | sort | head -n 1); \

@@ -1,0 +1,264 @@
+//! After publishing: documents about the image, and signatures. The signature comes last, so that whoever finds it finds everything.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use serde_json::json;
+
+use super::TargetError;
+use super::target::{Story, blocking};
+use crate::attest::cosign::{Entry, attestations_of, has_entry, signatures_of, with_entries};
+use crate::attest::{Document, SPDX, SigningKey, Statement, Subject, has_referrer};
+use crate::check::CHECKS;
+use crate::fetch::source::{PreparedFirmware, PreparedSource};
+use crate::finding::Severity;
+use crate::image::artifacts::Artifacts;
+use crate::image::assemble::Image;
+use crate::image::manifest::Blob;
+use crate::kmod::Module;
+use crate::plan::Target;
+use crate::provenance::{self, Run};
+use crate::record::{Attachment, TargetRecord};
+use crate::reference::{Digest, Reference};
+use crate::registry::{Registry, RegistryError};
+use crate::sbom::{self, Facts, LICENCES, ModuleFile};
+
+/// Type of the predicate of a report of checks (in-toto attestation framework, "Test Result").
+const CHECKS_TYPE: &str = "https://in-toto.io/attestation/test-result/v0.1";
+
+/// What the checks are.
+const CHECKS_PAGE: &str = concat!(env!("CARGO_PKG_REPOSITORY"), "/blob/main/docs/checks.md");
+
+/// What is attached to images.
+#[derive(Clone, Debug)]
+pub struct Attach {
+    /// A bill of materials.
+    pub sbom: bool,
+    /// Provenance.
+    pub provenance: bool,
+    /// Signs images and statements.
+    pub key: Option<Arc<SigningKey>>,
+}
+
+/// What is known before the builder's result is gone, and needed after the image is published.
+pub(super) struct Gathered {
+    facts: Facts,
+    firmware_sha256: Option<String>,
+}
+
+impl Story<'_> {
+    /// Reads what documents will say, if any are wanted.
+    pub(super) async fn gather(
+        &self,
+        artifacts: &Arc<Artifacts>,
+        source: &PreparedSource,
+        firmware: Option<&PreparedFirmware>,
+    ) -> Result<Option<Gathered>, TargetError> {
+        if self.workshop.options.attach.is_none() || self.workshop.registry.is_none() {
+            return Ok(None);
+        }
+        let (artifacts, target) = (artifacts.clone(), self.target.clone());
+        let (source, firmware) = (source.clone(), firmware.cloned());
+        blocking(move || {
+            let facts = Facts {
+                modules: modules(&artifacts)?,
+                source: (source.origin, source.origin_sha256),
+                firmware: firmware.as_ref().map(|firmware| firmware.origins.clone()).unwrap_or_default(),
+                copyrights: copyrights(&artifacts, &target),
+                toolchain: toolchain(&artifacts),
+            };
+            Ok(Some(Gathered { facts, firmware_sha256: firmware.map(|firmware| firmware.sha256) }))
+        })
+        .await
+    }
+
+    /// Attaches what was asked for to the published image.
+    pub(super) async fn attach(&mut self, image: &Image, gathered: &Gathered) -> Result<(), TargetError> {
+        let (Some(attach), Some(registry)) = (self.workshop.options.attach.clone(), self.workshop.registry.clone()) else {
+            return Ok(());
+        };
+        let index: Option<Digest> = self.record.index_digest.as_ref().and_then(|digest| digest.parse().ok());
+        let subjects = [Some(image.manifest.digest.clone()), index].into_iter().flatten().collect::<Vec<_>>();
+        let statements = self.statements(&attach, gathered, image, &subjects)?;
+        let mut work = Work { registry: &registry, image: &self.target.image, done: Vec::new() };
+        let attached = tokio::select! {
+            attached = work.all(&attach, image, &subjects, &statements) => attached,
+            () = self.cancel.cancelled() => Err(None),
+        };
+        let wanted = wanted(&attach, &statements);
+        self.record.attachments.clone_from(&work.done);
+        attached.map_err(|error| match error {
+            Some(error) => TargetError::Attach { missing: missing(&wanted, &work.done), attached: work.done, error },
+            None => TargetError::Cancelled,
+        })
+    }
+
+    /// What there is to say about the image: each statement with the document that those get who do not want statements.
+    fn statements(&self, attach: &Attach, gathered: &Gathered, image: &Image, subjects: &[Digest]) -> Result<Vec<(Document, Statement)>, TargetError> {
+        let name = self.target.image.name();
+        let subjects: Vec<_> = subjects.iter().map(|digest| Subject { name: name.clone(), digest: digest.clone() }).collect();
+        let statement = |predicate_type, predicate| Statement { subjects: subjects.clone(), predicate_type, predicate };
+        let mut statements = Vec::new();
+        if attach.sbom {
+            let bytes = sbom::document(self.target, &image.manifest.digest, &gathered.facts, self.workshop.options.epoch);
+            let predicate = serde_json::from_slice(&bytes).map_err(|error| TargetError::Internal(error.to_string()))?;
+            let document = Document { kind: "sbom", file: "sbom.spdx.json", predicate_type: sbom::PREDICATE_TYPE, blob: Blob::new(SPDX, bytes) };
+            statements.push((document, statement(sbom::PREDICATE_TYPE, predicate)));
+        }
+        if attach.provenance {
+            let predicate = provenance::predicate(self.target, &self.run(gathered))?;
+            let statement = statement(provenance::PREDICATE_TYPE, predicate);
+            statements.push((statement.document("provenance", "provenance.intoto.json"), statement));
+        }
+        let statement = statement(CHECKS_TYPE, checks(&self.record));
+        statements.push((statement.document("checks", "checks.intoto.json"), statement));
+        Ok(statements)
+    }
+
+    fn run<'a>(&'a self, gathered: &'a Gathered) -> Run<'a> {
+        let options = &self.workshop.options;
+        Run {
+            builder: &self.workshop.builder.info().name,
+            source: (&gathered.facts.source.0, &gathered.facts.source.1),
+            firmware: &gathered.facts.firmware,
+            firmware_sha256: gathered.firmware_sha256.as_deref(),
+            base: options.base_digests.get(&self.target.distro.release.base_image),
+            compiler: self.record.compiler.as_deref().unwrap_or_default(),
+            epoch: options.epoch,
+            compression: options.compression.name(),
+        }
+    }
+}
+
+/// Attaching, and how far it has come.
+struct Work<'a> {
+    registry: &'a Registry,
+    image: &'a Reference,
+    done: Vec<Attachment>,
+}
+
+impl Work<'_> {
+    async fn all(&mut self, attach: &Attach, image: &Image, subjects: &[Digest], statements: &[(Document, Statement)]) -> Result<(), Option<RegistryError>> {
+        for (document, _) in statements {
+            let referrer = document.referrer(&image.manifest.descriptor());
+            self.registry.attach(self.image, &image.manifest.digest, &referrer).await?;
+            self.done(document.kind, &document.blob.media_type, &referrer.descriptor.digest);
+        }
+        let Some(key) = &attach.key else { return Ok(()) };
+        let attestations: Vec<_> = statements.iter().map(|(_, statement)| Entry::attestation(statement, key)).collect();
+        for digest in subjects {
+            self.add(&attestations_of(self.image, digest), &attestations).await?;
+        }
+        for entry in &attestations {
+            self.done("attestation", entry.media_type(), entry.digest());
+        }
+        for digest in subjects {
+            let signature = Entry::signature(self.image, digest, key);
+            self.add(&signatures_of(self.image, digest), std::slice::from_ref(&signature)).await?;
+            self.done("signature", signature.media_type(), signature.digest());
+        }
+        Ok(())
+    }
+
+    async fn add(&self, tag: &Reference, entries: &[Entry]) -> Result<(), RegistryError> {
+        self.registry.update_tag(tag, |present| Ok(with_entries(present.map(|document| document.bytes.as_slice()), entries))).await
+    }
+
+    fn done(&mut self, kind: &str, media_type: &str, digest: &Digest) {
+        self.done.push(Attachment { kind: kind.to_owned(), media_type: media_type.to_owned(), digest: digest.to_string() });
+    }
+}
+
+/// Names of everything that is to be attached, in order.
+fn wanted(attach: &Attach, statements: &[(Document, Statement)]) -> Vec<&'static str> {
+    let signed = attach.key.iter().flat_map(|_| ["attestation", "signature"]);
+    statements.iter().map(|(document, _)| document.kind).chain(signed).collect()
+}
+
+fn missing(wanted: &[&'static str], done: &[Attachment]) -> Vec<&'static str> {
+    // Of several signatures the last may be missing.
+    let is_complete = |kind: &str| kind != "signature" && done.iter().any(|attachment| attachment.kind == kind);
+    wanted.iter().copied().filter(|kind| !is_complete(kind)).collect()
+}
+
+/// Whether everything that would be attached to a published image is there: if not, what is missing.
+///
+/// # Errors
+/// When the registry cannot be asked.
+pub async fn missing_of(
+    registry: &Registry,
+    image: &Reference,
+    manifest: &Digest,
+    index: &Digest,
+    attach: &Attach,
+) -> Result<Option<&'static str>, RegistryError> {
+    if let Some(key) = &attach.key {
+        for digest in [manifest, index] {
+            let signature = Entry::signature(image, digest, key);
+            let present = registry.manifest(&signatures_of(image, digest)).await?;
+            if !present.is_some_and(|document| has_entry(&document.bytes, &signature)) {
+                return Ok(Some("not signed with this key"));
+            }
+        }
+    }
+    let referrers = registry.referrers(image, manifest).await?;
+    let has = |artifact_type, predicate_type| has_referrer(&referrers, artifact_type, predicate_type);
+    Ok(if attach.sbom && !has(SPDX, sbom::PREDICATE_TYPE) {
+        Some("has no bill of materials")
+    } else if attach.provenance && !has(crate::attest::IN_TOTO, provenance::PREDICATE_TYPE) {
+        Some("has no provenance")
+    } else if !has(crate::attest::IN_TOTO, CHECKS_TYPE) {
+        Some("has no report of checks")
+    } else {
+        None
+    })
+}
+
+/// The predicate about what was checked: names of checks, and every finding.
+fn checks(record: &TargetRecord) -> serde_json::Value {
+    let found = |severity: Severity, check: &str| record.findings.iter().any(|finding| finding.severity == severity && finding.check == check);
+    let (mut passed, mut warned) = (Vec::new(), Vec::new());
+    for check in CHECKS {
+        if found(Severity::Warning, check.id) { warned.push(check.id) } else { passed.push(check.id) }
+    }
+    json!({
+        "result": if warned.is_empty() { "PASSED" } else { "WARNED" },
+        "configuration": [{
+            "name": "kmodforge build", "uri": CHECKS_PAGE,
+            "annotations": {"kmodforge": env!("CARGO_PKG_VERSION"), "headers": record.headers, "findings": record.findings},
+        }],
+        "passedTests": passed,
+        "warnedTests": warned,
+        "failedTests": [],
+    })
+}
+
+/// The modules of a result, in order of their paths.
+fn modules(artifacts: &Artifacts) -> Result<Vec<ModuleFile>, TargetError> {
+    let is_module = |path: &str| Path::new(path).extension().is_some_and(|extension| extension == "ko");
+    artifacts
+        .paths("modules")
+        .filter(|(path, kind)| matches!(kind, crate::image::scan::Kind::File { .. }) && is_module(path))
+        .map(|(path, _)| {
+            let bytes = artifacts.read(path)?;
+            let licence = Module::parse(path, &bytes)?.info.license().unwrap_or_default().to_owned();
+            Ok(ModuleFile { path: path.trim_start_matches("modules").to_owned(), digest: Digest::of(&bytes), licence })
+        })
+        .collect()
+}
+
+fn copyrights(artifacts: &Artifacts, target: &Target) -> BTreeMap<String, String> {
+    let text = |name: &str| artifacts.read(&format!("tools/{LICENCES}/{name}/copyright")).ok().map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+    target.runtime.iter().filter_map(|package| Some((package.name.clone(), text(&package.name)?))).collect()
+}
+
+/// What `dpkg-query -W` said about the toolchain: a name, perhaps with an architecture, and a version per line.
+fn toolchain(artifacts: &Artifacts) -> BTreeMap<String, String> {
+    let text = artifacts.read("evidence/packages").map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
+    let line = |line: &str| {
+        let (name, version) = line.split_once(char::is_whitespace)?;
+        Some((name.split(':').next().unwrap_or(name).to_owned(), version.trim().to_owned()))
+    };
+    text.lines().filter_map(line).collect()
+}
