@@ -55,9 +55,8 @@ pub(super) fn judge(plan: &Plan, heard: &Transcript, ending: &Ending) -> Vec<Fin
     findings.extend(index_failed(heard));
     for module in &plan.modules {
         let name = kernel_name(&module.name);
-        for verb in ["load", "reload"] {
-            findings.extend(heard.step(verb, &name).and_then(|step| loading(plan, step)));
-        }
+        // What does not load does not load again either.
+        findings.extend(["load", "reload"].iter().find_map(|verb| heard.step(verb, &name).and_then(|step| loading(plan, step))));
         findings.extend(heard.step("unload", &name).and_then(|step| unloading(plan, step)));
     }
     findings.extend(heard.steps.iter().filter(|step| step.verb == "remove").filter_map(|step| removing(plan, step)));
@@ -75,7 +74,7 @@ fn not_ended(plan: &Plan, heard: &Transcript, ending: &Ending) -> Option<Finding
     let how = match ending {
         Ending::Done => return None,
         Ending::Exited(_) => "the virtual machine stopped".to_owned(),
-        Ending::TimedOut(after) => format!("nothing happened any more within {} s", after.as_secs()),
+        Ending::TimedOut(after) => format!("the time of {} s was over", after.as_secs()),
     };
     let words = |lines: &[String]| lines.iter().find(|line| said_broken(line)).or(lines.last()).cloned();
     if !heard.up {

@@ -1,4 +1,4 @@
-//! LZ4 in the legacy frame that kernels are compressed with (doc/lz4_Frame_format.md, `Legacy frame`, of LZ4).
+//! LZ4 in the legacy frame that kernels are compressed with (`doc/lz4_Frame_format.md` of LZ4, legacy frame).
 
 /// Undoes the blocks after the magic number; `None` when they are damaged or give more than `limit` bytes.
 pub(super) fn unpack(mut data: &[u8], limit: u64) -> Option<Vec<u8>> {
@@ -12,7 +12,7 @@ pub(super) fn unpack(mut data: &[u8], limit: u64) -> Option<Vec<u8>> {
     Some(plain)
 }
 
-/// One block (doc/lz4_Block_format.md): literals, then a copy of what came before, again and again.
+/// One block (`doc/lz4_Block_format.md`): literals, then a copy of what came before, again and again.
 fn block(mut data: &[u8], plain: &mut Vec<u8>, limit: u64) -> Option<()> {
     let start = plain.len();
     while let Some((token, rest)) = data.split_first() {

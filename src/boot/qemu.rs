@@ -224,8 +224,7 @@ impl Machine<'_> {
         let (output, errors) = (child.stdout.take(), child.stderr.take());
         let mut heard = Transcript::default();
         let listening = async {
-            let Some(output) = output else { return None };
-            let mut console = Console::new(output, log).await;
+            let mut console = Console::new(output?, log).await;
             if self.emulator.accelerator == Accelerator::Kvm && tokio::time::timeout(START, console.listen(&mut heard, |heard| heard.up)).await.is_err() {
                 return Some(Ending::TimedOut(START));
             }

@@ -182,7 +182,7 @@ impl Pack {
     fn add(&mut self, path: String, content: &[u8]) -> io::Result<()> {
         let packed = zstd::encode_all(content, 1)?;
         self.out.write_all(&packed)?;
-        let (needs, aliases) = if path.ends_with(".ko") { relations(content) } else { (Vec::new(), Vec::new()) };
+        let (needs, aliases) = if module_name(&path).is_some() { relations(content) } else { (Vec::new(), Vec::new()) };
         let length = packed.len() as u64;
         self.index.files.insert(path, Entry { offset: self.end, length, needs, aliases });
         self.end += length;

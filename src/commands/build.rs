@@ -36,6 +36,7 @@ pub async fn run(global: &GlobalArgs, args: &BuildArgs, ui: &Ui, cancel: Cancell
     let session = Session::open(global, &args.select.project)?;
     let choices = Choices::of(args)?;
     refuse_nowhere(&session, args)?;
+    let booter = super::boot::booter(&session, &args.boot)?;
 
     let registry = Arc::new(session.registry(&args.registry)?);
     let (plan, bases) = tokio::select! {
@@ -48,7 +49,6 @@ pub async fn run(global: &GlobalArgs, args: &BuildArgs, ui: &Ui, cancel: Cancell
         licences::refuse(&plan, &accepted.chain(&args.attach.accepted_licences).map(String::as_str).collect::<Vec<_>>())?;
     }
 
-    let booter = super::boot::booter(&session, &args.boot)?;
     if let Some(booter) = &booter {
         let wanted = plan.targets.iter().filter(|target| matches!(target.state, State::Build(_)));
         super::boot::prepare(booter, wanted.map(|target| target.arch), ui).await?;

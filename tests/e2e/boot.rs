@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use kmodforge::record::Outcome;
+use serde_json::json;
 
 use crate::files::{layers, unpack};
 use crate::forge::{Forge, Run, newest, newest_arm64, newest_trixie, oldest};
 use crate::light::pushed;
-use crate::stack::{plain_build, registry, run, scratch, skopeo_copy};
+use crate::stack::{run, scratch, skopeo_copy};
 
 /// A forge that only verifies.
 fn gate() -> Forge {
@@ -62,7 +63,7 @@ fn fixture(name: &str, load: &str, device: &str) -> Forge {
     );
     fs::write(forge.path(&format!("profiles/drivers/{name}.yaml")), text).unwrap();
     fs::write(source.join("Kbuild"), format!("obj-m := {name}.o\n")).unwrap();
-    fs::write(source.join(format!("{name}.c")), EDU.replace("DEVICE", device)).unwrap();
+    fs::write(source.join(format!("{name}.c")), EDU.replace("WANTED", device)).unwrap();
     forge
 }
 
@@ -71,7 +72,7 @@ const EDU: &str = r#"#include <linux/module.h>
 
 static int edu_probe(struct pci_dev *dev, const struct pci_device_id *id) { return pci_enable_device(dev); }
 static void edu_remove(struct pci_dev *dev) { pci_disable_device(dev); }
-static const struct pci_device_id edu_ids[] = { { PCI_DEVICE(0x1234, DEVICE) }, { } };
+static const struct pci_device_id edu_ids[] = { { PCI_DEVICE(0x1234, WANTED) }, { } };
 MODULE_DEVICE_TABLE(pci, edu_ids);
 static struct pci_driver edu_driver = { .name = "kmf_edu", .id_table = edu_ids, .probe = edu_probe, .remove = edu_remove };
 module_pci_driver(edu_driver);
@@ -82,18 +83,16 @@ MODULE_DESCRIPTION("Binds QEMU's educational device");
 /// The files of a good image, to be spoiled.
 struct Spoiled {
     context: tempfile::TempDir,
-    name: &'static str,
 }
 
 impl Spoiled {
-    fn new(name: &'static str, driver: &str) -> Self {
+    fn new(driver: &str) -> Self {
         let (context, layout) = (scratch(), scratch());
         skopeo_copy(&pushed(driver, newest()), layout.path());
         let root = context.path().join("root");
         fs::create_dir(&root).unwrap();
         unpack(&layers(layout.path()), &root);
-        fs::write(context.path().join("Dockerfile"), "FROM scratch\nCOPY root/ /\n").unwrap();
-        Self { context, name }
+        Self { context }
     }
 
     fn module(&self, name: &str) -> PathBuf {
@@ -102,13 +101,35 @@ impl Spoiled {
 
     /// What the boot finds in it, if anything; the static checks speak, too.
     fn verify(&self, driver: &str, options: &[&str]) -> Run {
-        let image = format!("{}/boot-spoiled/{}:1", registry(), self.name);
-        plain_build(self.context.path(), &image);
-        crate::stack::docker(&["push", &image]);
+        let image = format!("oci:{}", layout(self.context.path()).display());
         let mut arguments = vec!["verify", &image, "--kernel", newest(), "--driver", driver, "--format", "json", "--boot"];
         arguments.extend(options);
         gate().run(&arguments)
     }
+}
+
+/// An OCI layout beside `root/`, with its files as the only layer (image-spec, image-layout.md).
+fn layout(context: &Path) -> PathBuf {
+    let folder = context.join("layout");
+    let blobs = folder.join("blobs/sha256");
+    fs::create_dir_all(&blobs).unwrap();
+    let blob = |bytes: &[u8], kind: &str| {
+        let digest = kmodforge::reference::Digest::of(bytes).hex().to_owned();
+        fs::write(blobs.join(&digest), bytes).unwrap();
+        json!({ "mediaType": format!("application/vnd.oci.image.{kind}"), "digest": format!("sha256:{digest}"), "size": bytes.len() })
+    };
+    let mut tar = tar::Builder::new(Vec::new());
+    tar.follow_symlinks(false);
+    tar.append_dir_all(".", context.join("root")).unwrap();
+    let tar = tar.into_inner().unwrap();
+    let layer = blob(&tar, "layer.v1.tar");
+    let config = json!({ "architecture": "amd64", "os": "linux", "rootfs": { "type": "layers", "diff_ids": [layer["digest"]] } });
+    let config = blob(config.to_string().as_bytes(), "config.v1+json");
+    let manifest = json!({ "schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json", "config": config, "layers": [layer] });
+    let manifest = blob(manifest.to_string().as_bytes(), "manifest.v1+json");
+    fs::write(folder.join("index.json"), json!({ "schemaVersion": 2, "manifests": [manifest] }).to_string()).unwrap();
+    fs::write(folder.join("oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#).unwrap();
+    folder
 }
 
 /// Where bytes are in a file.
@@ -118,7 +139,7 @@ fn find(bytes: &[u8], wanted: &[u8]) -> usize {
 
 #[test]
 fn the_kernel_notices_a_module_of_another_kernel() {
-    let spoiled = Spoiled::new("other-kernel", "v4l2loopback");
+    let spoiled = Spoiled::new("v4l2loopback");
     let (layout, root) = (scratch(), scratch());
     skopeo_copy(&pushed("v4l2loopback", newest_trixie()), layout.path());
     unpack(&layers(layout.path()), root.path());
@@ -131,7 +152,7 @@ fn the_kernel_notices_a_module_of_another_kernel() {
 
 #[test]
 fn the_kernel_notices_a_wrong_checksum_of_a_symbol() {
-    let spoiled = Spoiled::new("crc", "v4l2loopback");
+    let spoiled = Spoiled::new("v4l2loopback");
     let path = spoiled.module("v4l2loopback");
     let mut bytes = fs::read(&path).unwrap();
     // struct modversion_info: 8 bytes with the checksum, then the name.
@@ -145,7 +166,7 @@ fn the_kernel_notices_a_wrong_checksum_of_a_symbol() {
 
 #[test]
 fn the_kernel_notices_a_missing_dependency() {
-    let spoiled = Spoiled::new("dependency", "jool");
+    let spoiled = Spoiled::new("jool");
     fs::remove_file(spoiled.module("jool_common")).unwrap();
     depmod(&spoiled.context.path().join("root/opt"));
     let run = spoiled.verify("jool", &[]).expect(3);
@@ -163,7 +184,7 @@ fn a_kernel_that_demands_signatures_refuses_what_has_none() {
 /// A signature that was made for other bytes.
 #[test]
 fn a_kernel_that_demands_signatures_refuses_a_broken_one() {
-    let spoiled = Spoiled::new("signature", "v4l2loopback");
+    let spoiled = Spoiled::new("v4l2loopback");
     let path = spoiled.module("v4l2loopback");
     let mut bytes = fs::read(&path).unwrap();
     let signature = [0x30, 0x03, 0x02, 0x01, 0x00];
@@ -185,5 +206,5 @@ fn depmod(base: &Path) {
 fn a_boot_that_takes_too_long_is_ended() {
     let run = gate().run(&["verify", &pushed("v4l2loopback", newest()), "--boot", "--boot-timeout", "1"]).expect(3);
     run.says("error[boot-kernel]");
-    run.says("did not start: nothing happened any more within 1 s");
+    run.says("did not start: the time of 1 s was over");
 }

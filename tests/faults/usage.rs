@@ -178,6 +178,32 @@ exit 2
     );
 }
 
+/// QEMU is looked for before anything is built.
+#[tokio::test(flavor = "multi_thread")]
+async fn boots_that_cannot_be() {
+    let world = World::new().await;
+    let build = ["build", "--driver", "kmf", "--kernel", "6.1.0-56-amd64", "--push", "--repo", "REPO"];
+    let mut told = String::new();
+    for (options, code) in [(&["--boot-timeout", "60"][..], 2), (&["--boot-enforce-signatures"], 2), (&["--boot"], 1)] {
+        told += &world.run(&[&build[..], options].concat()).await.ended(code).errors();
+    }
+    assert_data_eq!(
+        told,
+        str![[r"
+error: `--boot-timeout` does nothing without a boot
+  help      add --boot, or `boot: true` in the project file
+exit 2
+error: `--boot-enforce-signatures` does nothing without a boot
+  help      add --boot, or `boot: true` in the project file
+exit 2
+error: there is no `qemu-system-x86_64`
+  help      install it (Debian: apt install qemu-system-x86), or leave out --boot
+exit 1
+
+"]]
+    );
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn options_with_values_that_they_do_not_take() {
     let world = World::new().await;

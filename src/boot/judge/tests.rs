@@ -31,7 +31,9 @@ const GOOD: &str = "kmodforge: begin load v4l2loopback\nkmodforge: end 0 load v4
 fn refused(kernel: &str, said: &str) -> String {
     format!(
         "kmodforge: begin load v4l2loopback\n{kernel}\nkmodforge: said modprobe: ERROR: could not insert 'v4l2loopback': {said}\n\
-         kmodforge: end 1 load v4l2loopback\nkmodforge: state v4l2loopback absent\nkmodforge: done\n"
+         kmodforge: end 1 load v4l2loopback\nkmodforge: state v4l2loopback absent\n\
+         kmodforge: begin reload v4l2loopback\nkmodforge: said modprobe: ERROR: could not insert 'v4l2loopback': {said}\n\
+         kmodforge: end 1 reload v4l2loopback\nkmodforge: done\n"
     )
 }
 
@@ -100,8 +102,8 @@ fn a_boot_that_does_not_end_names_the_step() {
     let text = "kmodforge: begin load v4l2loopback\nkmodforge: end 0 load v4l2loopback\nkmodforge: state v4l2loopback live\n\
         kmodforge: begin unload v4l2loopback\nwaiting for a lock\n";
     assert_eq!(
-        findings(text, Load::default(), &Ending::TimedOut(Duration::from_secs(120))),
-        ["error boot-unload nothing happened any more within 120 s while `v4l2loopback` was being unloaded: waiting for a lock"]
+        findings(text, Load::default(), &Ending::TimedOut(Duration::from_mins(2))),
+        ["error boot-unload the time of 120 s was over while `v4l2loopback` was being unloaded: waiting for a lock"]
     );
     let heard = transcript("Kernel panic - not syncing: VFS: Unable to mount root fs\nRebooting");
     let found = judge(&plan(&["x"], Load::default()), &heard, &Ending::Exited(String::new()));

@@ -23,9 +23,9 @@ pub(super) async fn boot(booter: &Booter, args: &VerifyArgs, report: &mut Report
         Subject { plan: plan(report), arch: report.arch, packages: target.kernel.image.clone(), rules, files: Arc::clone(&report.contents) as Arc<_> };
     std::fs::create_dir_all(&args.log_dir).map_err(|error| Failure::new(Exit::Failed, format!("`{}`: {error}", args.log_dir.display())))?;
     let log = args.log_dir.join(format!("verify-{}-{}.boot.log", report.kernel.tag(), report.arch));
-    let booted = booter.check(subject, work, &log, cancel).await?;
-    let record = boot_record(&booted, &log);
-    report.findings.extend(booted.findings);
+    let result = booter.check(subject, work, &log, cancel).await?;
+    let record = boot_record(&result, &log);
+    report.findings.extend(result.findings);
     Ok(record)
 }
 
