@@ -16,7 +16,7 @@ use crate::ui::{DoctorLine, DoctorState, Ui};
 
 /// How long a registry may take to answer, a builder to start, a repository's index to arrive.
 const REGISTRY_LIMIT: Duration = Duration::from_secs(10);
-const BUILDER_LIMIT: Duration = Duration::from_secs(60);
+const BUILDER_LIMIT: Duration = Duration::from_mins(1);
 const PACKAGES_LIMIT: Duration = Duration::from_secs(30);
 
 /// Looks at builder, registry, repositories, QEMU and cache.

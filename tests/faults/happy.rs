@@ -26,7 +26,7 @@ REGISTRY/drivers/kmf:1.0-6.1.0-54-amd64@sha256:DIGEST
     );
     assert_data_eq!(
         ran.calm(),
-        str![[r#"
+        str![[r"
 builder: buildkitd 0.32.2 at unix://BUILDER
 TIME run started, 3 targets
 TIME kmf@1.0/6.1.0-56-amd64 started
@@ -72,7 +72,7 @@ kmf 1.0 debian bookworm 6.1.0-54-amd64 amd64 built SOMEs SOME B +SOME B sha256:S
 3 targets done
 record kmodforge-record.json
 
-"#]]
+"]]
     );
     assert_eq!(world.tags(), ["1.0-6.1.0-54-amd64", "1.0-6.1.0-55-amd64", "1.0-6.1.0-56-amd64"]);
     assert_eq!(world.bench.solved("facts").len(), 3, "the headers are asked before anything compiles");
