@@ -19,7 +19,7 @@ const COMMANDS: [&str; 6] = ["$ ", "make ", "kmodforge ", "docker ", "cargo ", "
 
 fn run(path: &str) {
     let page = Page::read(path);
-    if page.blocks.iter().any(|block| block.is_commands()) {
+    if page.blocks.iter().any(Block::is_commands) {
         Reader::new().follow(&page);
     }
 }

@@ -127,7 +127,8 @@ fn commands(block: &Block) -> Vec<(usize, String, Vec<String>)> {
             commands.push((block.line + 1 + number, format!("{command}\n"), Vec::new()));
         } else if let Some((_, command, output)) = commands.last_mut() {
             if command.ends_with("\\\n") {
-                *command += &format!("{line}\n");
+                command.push_str(line);
+                command.push('\n');
             } else {
                 output.push(line.to_owned());
             }

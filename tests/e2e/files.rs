@@ -83,7 +83,7 @@ pub(crate) fn tree(layers: &[Vec<u8>]) -> Tree {
 fn hash(content: &mut impl Read) -> String {
     let mut bytes = Vec::new();
     content.read_to_end(&mut bytes).unwrap();
-    Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    kmodforge::reference::Digest::of(&bytes).hex().to_owned()
 }
 
 /// Puts an image's files below a folder, as a container runtime does.

@@ -129,7 +129,7 @@ impl Run {
     }
 }
 
-/// `VmHWM` of a process: proc_pid_status(5).
+/// `VmHWM` of a process: `proc_pid_status(5)`.
 fn high_water_mark(process: u32) -> Option<u64> {
     let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
     status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?.split_whitespace().next()?.parse().ok()
