@@ -6,7 +6,6 @@ use std::io::{Cursor, Read};
 use std::path::Path;
 
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 use tar::{Archive, EntryType};
 
 /// What an image says about one path; times are left out.
