@@ -23,7 +23,7 @@ fn built() -> &'static (Forge, Run) {
                  - {{drivers: [nvidia-open@{NVIDIA}], distros: [debian], kernels: [\"{old}\", \"{new}\"]}}\n"
             ),
         );
-        let run = forge.run(&["build", "--push", "--accept-licence", "zfs"]).expect(1);
+        let run = forge.run(&["build", "--push", "--accept-licence", "CDDL-1.0 AND GPL-2.0-or-later"]).expect(1);
         (forge, run)
     })
 }
