@@ -79,7 +79,7 @@ async fn the_builder_dies_in_the_middle() {
     let child = world.command(&world.with_profiles(&arguments)).spawn().unwrap();
     // The toolchain, the headers, and what hangs.
     world.bench.begun(3).await;
-    world.logged(".kmodforge/logs/kmf-1.0-6.1.0-56-amd64-amd64.log", "RUN make modules").await;
+    world.logged(".kmodforge/logs/kmf-1.0-6.1.0-56-amd64-amd64.log", 3).await;
     let builder = world.builder.take();
     drop(builder);
     let ran = world.finish(child).await;
@@ -88,7 +88,7 @@ async fn the_builder_dies_in_the_middle() {
         str![[r"
 error: the connection to the builder was lost: [..]
   target    kmf 1.0 for 6.1.0-56-amd64 (debian bookworm, amd64)
-  log       .kmodforge/logs/kmf-1.0-6.1.0-56-amd64-amd64.log (2 lines)
+  log       .kmodforge/logs/kmf-1.0-6.1.0-56-amd64-amd64.log (3 lines)
   help      see whether the builder still runs (kmodforge doctor), then run the same command again: finished targets are skipped
 error: the connection to the builder was lost: [..]
   target    kmf 1.0 for 6.1.0-55-amd64 (debian bookworm, amd64)

@@ -90,15 +90,15 @@ impl World {
         self.dir.path().join(name)
     }
 
-    /// Waits until a file below the folder that the program runs in holds this text.
-    pub(crate) async fn logged(&self, name: &str, text: &str) {
+    /// Waits until a file below the folder that the program runs in has so many lines.
+    pub(crate) async fn logged(&self, name: &str, lines: usize) {
         let path = self.path("work").join(name);
         let logged = async {
-            while !std::fs::read_to_string(&path).is_ok_and(|log| log.contains(text)) {
+            while !std::fs::read_to_string(&path).is_ok_and(|log| log.lines().count() >= lines) {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
-        tokio::time::timeout(Duration::from_secs(20), logged).await.unwrap_or_else(|_| panic!("`{name}` never held `{text}`"));
+        tokio::time::timeout(Duration::from_secs(20), logged).await.unwrap_or_else(|_| panic!("`{name}` never had {lines} lines"));
     }
 
     /// Writes a file below the folder that the program runs in.
