@@ -27,7 +27,7 @@ seeds() { # TARGET
 }
 
 seconds=${1:-30}
-shift || true
+[ $# = 0 ] || shift
 [ $# -gt 0 ] || mapfile -t all < <(targets)
 cd "$ROOT/fuzz"
 # The versions that the program itself is built with.

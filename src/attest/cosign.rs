@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 
 use super::key::SigningKey;
-use super::statement::{ENVELOPE, Statement};
+use super::statement::Statement;
 use super::{Artifact, ArtifactManifest};
 use crate::image::manifest::{Blob, CONFIG, Config, Descriptor, MANIFEST, RootFs, RunConfig};
 use crate::reference::{Digest, Reference};
@@ -131,10 +131,4 @@ fn config(layers: &[Descriptor]) -> Blob {
         history: Vec::new(),
     };
     Blob::json(CONFIG, &config)
-}
-
-/// Whether a media type is that of an envelope.
-#[must_use]
-pub fn is_envelope(media_type: &str) -> bool {
-    media_type == ENVELOPE
 }

@@ -12,7 +12,7 @@ use super::store::Kernel;
 use super::{BootError, Plan};
 use crate::image::scan::Kind;
 use crate::image::scan::links::follow;
-use crate::kmod::{Module, kernel_name};
+use crate::kmod::{Module, is_module_file, kernel_name};
 
 /// Places of programs, in the order in which a shell would look for them.
 const FOLDERS: [&str; 4] = ["usr/sbin", "sbin", "usr/bin", "bin"];
@@ -55,7 +55,7 @@ impl<'a> Root<'a> {
     pub(super) fn own_modules(&self, plan: &Plan, kernel: &Kernel) -> Result<OwnModules, BootError> {
         let directory = format!("{}/lib/modules/", plan.base.trim_matches('/'));
         let directory = directory.trim_start_matches('/');
-        let is_module = |path: &str| path.starts_with(directory) && [".ko", ".ko.xz", ".ko.gz", ".ko.zst"].iter().any(|end| path.ends_with(end));
+        let is_module = |path: &str| path.starts_with(directory) && is_module_file(path);
         let (mut names, mut needs) = (BTreeSet::new(), BTreeSet::new());
         for (path, _) in self.list.iter().filter(|(path, kind)| matches!(kind, Kind::File { .. }) && is_module(path)) {
             let bytes = self.files.read(path).map_err(|error| BootError::File { path: path.clone(), error })?;

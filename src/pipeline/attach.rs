@@ -1,7 +1,6 @@
 //! After publishing: documents about the image, and signatures. The signature comes last, so that whoever finds it finds everything.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
 
 use serde_json::json;
@@ -17,7 +16,7 @@ use crate::finding::Severity;
 use crate::image::artifacts::Artifacts;
 use crate::image::assemble::Image;
 use crate::image::manifest::Blob;
-use crate::kmod::Module;
+use crate::kmod::{Module, is_module_file};
 use crate::plan::Target;
 use crate::provenance::{self, Run};
 use crate::record::{Attachment, TargetRecord};
@@ -263,10 +262,9 @@ fn boot_log(record: &TargetRecord) -> Option<Document> {
 
 /// The modules of a result, in order of their paths.
 fn modules(artifacts: &Artifacts) -> Result<Vec<ModuleFile>, TargetError> {
-    let is_module = |path: &str| Path::new(path).extension().is_some_and(|extension| extension == "ko");
     artifacts
         .paths("modules")
-        .filter(|(path, kind)| matches!(kind, crate::image::scan::Kind::File { .. }) && is_module(path))
+        .filter(|(path, kind)| matches!(kind, crate::image::scan::Kind::File { .. }) && is_module_file(path))
         .map(|(path, _)| {
             let bytes = artifacts.read(path)?;
             let licence = Module::parse(path, &bytes)?.info.license().unwrap_or_default().to_owned();
