@@ -92,8 +92,18 @@ async fn layers_of_docker_lie_on_each_other() {
         .file(&format!("{folder}/modules.dep"), b"extra/kmf_core.ko:\n");
     Image::new(vec![lower.bytes(), upper.bytes()]).docker().label("kernel", "of no interest").write(&world.path("work/image"));
     let ran = world.run(&["verify", "oci:image"]).await.ended(0);
-    assert_data_eq!(ran.out, str![[""]]);
-    assert_data_eq!(ran.err, str![[""]]);
+    assert_data_eq!(ran.out, str![[r#"
+oci:image (amd64): 18 checks passed against linux-headers-6.1.0-56-amd64 6.1.192-2 (/opt/lib/modules/6.1.0-56-amd64/extra/kmf_core.ko)
+
+"#]]);
+    assert_data_eq!(ran.err, str![[r#"
+warning[firmware]: firmware that `kmf_core.ko` may ask for is not in the image
+  file      /opt/lib/modules/6.1.0-56-amd64/extra/kmf_core.ko
+  found     nothing at `kmf/core.bin`
+  expected  a file below /firmware for each
+  help      add it to the profile's `firmware`, or its name to `optional`
+
+"#]]);
 }
 
 /// An image with modules for several kernels, compressed, below `/usr/lib` by a link, and without labels and programs.
@@ -113,15 +123,38 @@ async fn several_kernels_are_verified_one_by_one() {
     }
     Image::new(vec![base.bytes(), upper.bytes()]).write(&world.path("work/image"));
     let ran = world.run(&["verify", "oci:image"]).await.ended(0);
-    assert_data_eq!(ran.out, str![[""]]);
+    assert_data_eq!(ran.out.as_str(), str![[r#"
+oci:image (amd64): 18 checks passed against linux-headers-6.1.0-54-amd64 6.1.192-2 (/usr/lib/modules/6.1.0-54-amd64/updates/kmf_core.ko.xz)
+oci:image (amd64): 18 checks passed against linux-headers-6.1.0-55-amd64 6.1.192-2 (/usr/lib/modules/6.1.0-55-amd64/updates/dkms/kmf_core.ko.zst)
+oci:image (amd64): 18 checks passed against linux-headers-6.1.0-56-amd64 6.1.192-2 (/usr/lib/modules/6.1.0-56-amd64/kernel/drivers/misc/kmf_core.ko.gz)
+
+"#]]);
     let one = world.run(&["verify", "oci:image", "--kernel", "6.1.0-55-amd64"]).await.ended(0);
     assert_eq!(one.out, ran.out.lines().nth(1).unwrap().to_owned() + "\n");
 
     world.site.publish(&["6.1.0-53-amd64", "6.1.0-54-amd64"], "6.1.192-2");
     let none = world.run(&["verify", "oci:image", "--kernel", "6.1.0-53-amd64", "--cache-dir", "DIR/cache2"]).await.ended(3);
-    assert_data_eq!(none.errors(), str![[""]]);
+    assert_data_eq!(none.errors(), str![[r#"
+error[modules-present]: the image holds no module for 6.1.0-53-amd64
+error[depmod]: the image has no `modules.dep` for 6.1.0-53-amd64; modprobe finds no module
+  found     none
+  expected  /opt/lib/modules/6.1.0-53-amd64/modules.dep
+  help      run `depmod -b /opt` for this release when the image is made
+error: `oci:image` (amd64) does not pass 2 checks for 6.1.0-53-amd64
+  failed    modules-present, depmod
+  against   linux-headers-6.1.0-53-amd64 6.1.192-2
+exit 3
+
+"#]]);
     let gone = world.run(&["verify", "oci:image", "--cache-dir", "DIR/cache2"]).await.ended(1);
-    assert_data_eq!(gone.errors(), str![[""]]);
+    assert_data_eq!(gone.errors(), str![[r#"
+error: no kernel of debian matches `6.1.0-55-amd64`
+  looked in  bookworm: 2 amd64 kernels
+  nearest    6.1.0-54-amd64, 6.1.0-53-amd64
+  help       list them: kmodforge kernels list --distro debian
+exit 1
+
+"#]]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -134,7 +167,18 @@ async fn what_no_image_tells_is_asked() {
     for (image, code) in [("oci:bare", 2), ("oci:empty", 1), ("oci:odd", 2)] {
         told += &world.run(&["verify", image]).await.ended(code).errors();
     }
-    assert_data_eq!(told, str![[""]]);
+    assert_data_eq!(told, str![[r#"
+error: `oci:bare` does not tell which kernel it is for
+  found     no `lib/modules/<release>`, but `/opt/driver/kmf_core.ko`
+  help      name it: --kernel RELEASE
+exit 2
+error: `oci:empty` holds no kernel modules
+  expected  `.ko` files below any `lib/modules/<release>`
+exit 1
+error: `6.1.0-56-amd64;x` is not a kernel release: `;` is not allowed in it
+exit 2
+
+"#]]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -147,7 +191,25 @@ async fn files_that_are_no_modules_are_findings() {
         .file(&format!("{folder}/cut.ko.xz"), b"\xfd7zXZ\0\0")
         .file("lib/modules/6.1.0-56-amd64/modules.dep", b"extra/kmf_core.ko:\n");
     Image::new(vec![tar.bytes()]).write(&world.path("work/image"));
-    assert_data_eq!(world.run(&["verify", "oci:image"]).await.ended(3).err, str![[""]]);
+    assert_data_eq!(world.run(&["verify", "oci:image"]).await.ended(3).err, str![[r#"
+error[elf-format]: `cut.ko.xz` is not a kernel module
+  file      /lib/modules/6.1.0-56-amd64/extra/cut.ko.xz
+  found     damaged xz data: premature eof
+  expected  a relocatable ELF file with a `.modinfo` section
+error[elf-format]: `text.ko` is not a kernel module
+  file      /lib/modules/6.1.0-56-amd64/extra/text.ko
+  found     not an ELF file
+  expected  a relocatable ELF file with a `.modinfo` section
+warning[firmware]: firmware that `kmf_core.ko` may ask for is not in the image
+  file      /lib/modules/6.1.0-56-amd64/extra/kmf_core.ko
+  found     nothing at `kmf/core.bin`
+  expected  a file below /firmware for each
+  help      add it to the profile's `firmware`, or its name to `optional`
+error: `oci:image` (amd64) does not pass 1 check for 6.1.0-56-amd64
+  failed    elf-format
+  against   linux-headers-6.1.0-56-amd64 6.1.192-2
+
+"#]]);
 }
 
 /// Everything in which a module of another kernel differs is told.
@@ -167,5 +229,62 @@ async fn an_image_for_another_kernel_says_in_what_it_differs() {
         tar = tar.file(&format!("{folder}/{name}"), &Kernel::new("6.12.117+deb13-amd64").file(name));
     }
     Image::new(vec![tar.bytes()]).write(&world.path("work/image"));
-    assert_data_eq!(world.run(&["verify", "oci:image", "--kernel", "6.1.0-56-amd64"]).await.ended(3).err, str![[""]]);
+    assert_data_eq!(world.run(&["verify", "oci:image", "--kernel", "6.1.0-56-amd64"]).await.ended(3).err, str![[r#"
+error[vermagic]: `kmf_core.ko` was compiled for another kernel than 6.1.0-56-amd64
+  file      /lib/modules/6.1.0-54-amd64/kmf_core.ko
+  found     6.12.117+deb13-amd64 SMP preempt mod_unload modversions
+  expected  6.1.0-56-amd64 SMP preempt mod_unload modversions
+  help      the headers used were not this kernel's
+error[vermagic]: `kmf_user.ko` was compiled for another kernel than 6.1.0-56-amd64
+  file      /lib/modules/6.1.0-54-amd64/kmf_user.ko
+  found     6.12.117+deb13-amd64 SMP preempt mod_unload modversions
+  expected  6.1.0-56-amd64 SMP preempt mod_unload modversions
+  help      the headers used were not this kernel's
+error[symbol-crc]: `kmf_core.ko` was compiled for another kernel than 6.1.0-56-amd64
+  file      /lib/modules/6.1.0-54-amd64/kmf_core.ko
+  found     `module_layout` 0x2f9b2b9a (also `param_ops_int`)
+  expected  0x9060323f (Module.symvers of linux-headers-6.1.0-56-amd64 6.1.192-2)
+  help      the headers used were not this kernel's
+error[symbol-crc]: `kmf_user.ko` was compiled for another kernel than 6.1.0-56-amd64
+  file      /lib/modules/6.1.0-54-amd64/kmf_user.ko
+  found     `module_layout` 0x2f9b2b9a (also `usb_deregister`, `usb_register_driver`)
+  expected  0x9060323f (Module.symvers of linux-headers-6.1.0-56-amd64 6.1.192-2)
+  help      the headers used were not this kernel's
+error[module-struct]: `kmf_core.ko` was compiled with another `struct module` than 6.1.0-56-amd64 has
+  file      /lib/modules/6.1.0-54-amd64/kmf_core.ko
+  found     1280 bytes of `.gnu.linkonce.this_module`
+  expected  896 bytes of `.gnu.linkonce.this_module` (an empty module compiled with linux-headers-6.1.0-56-amd64 6.1.192-2)
+  help      the headers used were not this kernel's
+error[module-struct]: `kmf_user.ko` was compiled with another `struct module` than 6.1.0-56-amd64 has
+  file      /lib/modules/6.1.0-54-amd64/kmf_user.ko
+  found     1280 bytes of `.gnu.linkonce.this_module`
+  expected  896 bytes of `.gnu.linkonce.this_module` (an empty module compiled with linux-headers-6.1.0-56-amd64 6.1.192-2)
+  help      the headers used were not this kernel's
+error[compiler]: `kmf_core.ko` was compiled by another compiler than the kernel
+  file      /lib/modules/6.1.0-54-amd64/kmf_core.ko
+  found     gcc 14.2.0
+  expected  gcc 12.2.0 (`CONFIG_CC_VERSION_TEXT`)
+  help      compile with the compiler that the kernel's headers depend on
+error[compiler]: `kmf_user.ko` was compiled by another compiler than the kernel
+  file      /lib/modules/6.1.0-54-amd64/kmf_user.ko
+  found     gcc 14.2.0
+  expected  gcc 12.2.0 (`CONFIG_CC_VERSION_TEXT`)
+  help      compile with the compiler that the kernel's headers depend on
+error[depmod]: the image has no `modules.dep` for 6.1.0-56-amd64; modprobe finds no module
+  found     none
+  expected  /opt/lib/modules/6.1.0-56-amd64/modules.dep
+  help      run `depmod -b /opt` for this release when the image is made
+warning[firmware]: firmware that `kmf_core.ko` may ask for is not in the image
+  file      /lib/modules/6.1.0-54-amd64/kmf_core.ko
+  found     nothing at `kmf/core.bin`
+  expected  a file below /firmware for each
+  help      add it to the profile's `firmware`, or its name to `optional`
+note[kernel-config]: 6.1.0-56-amd64 is configured otherwise than 6.1.0-54-amd64, for which the image was made
+  found     `CONFIG_PREEMPT` is not set, was y
+            `CONFIG_NR_CPUS` is not set, was 64
+error: `oci:image` (amd64) does not pass 5 checks for 6.1.0-56-amd64
+  failed    vermagic, symbol-crc, module-struct, compiler, depmod
+  against   linux-headers-6.1.0-56-amd64 6.1.192-2
+
+"#]]);
 }

@@ -61,7 +61,32 @@ async fn every_violation_of_a_policy_is_told() {
     );
     let ran = world.run(&["verify", IMAGE, "--policy", "policy.yaml", "--no-boot"]).await.ended(3);
     assert_eq!(ran.out, "");
-    assert_data_eq!(ran.err, str![[""]]);
+    assert_data_eq!(ran.err, str![[r#"
+error[module-signature]: `kmf_core.ko` is not signed
+  file      /opt/lib/modules/6.1.0-56-amd64/extra/kmf_core.ko
+  found     not signed
+  expected  a signature by CN=driver signing
+  help      sign it: kmodforge sign IMAGE --sign-key KEY --sign-cert FILE
+error[policy-licence]: the image has a licence that the policy does not list: `GPL-2.0-only`
+  found     `GPL-2.0-only`
+  expected  `MIT`
+error[policy-boot]: the kernel was not booted with the image, which the policy demands
+  help      leave out --no-boot
+error[policy-signature]: the image is not signed with the policy's cosign key
+  found     signature: 2 with another key
+  expected  one with this key, of this digest
+  help      sign it: kmodforge build --cosign-key KEY, or cosign sign --key KEY IMAGE@DIGEST
+error[policy-documents]: no `sbom` is attached to the image
+  found     sbom: 2 with another key
+  expected  one that is signed with this key, about this digest
+error[policy-documents]: no `provenance` is attached to the image
+  found     no provenance
+  expected  one that is signed with this key, about this digest
+error: `REGISTRY/drivers/kmf:1.0-6.1.0-56-amd64` (amd64) does not pass 5 checks for 6.1.0-56-amd64
+  failed    module-signature, policy-licence, policy-boot, policy-signature, policy-documents
+  against   linux-headers-6.1.0-56-amd64 6.1.192-2
+
+"#]]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -70,7 +95,16 @@ async fn documents_need_no_signature_where_no_key_is_named() {
     world.write("policy.yaml", "documents: [sbom, checks]\n");
     world.run(&["verify", IMAGE, "--policy", "policy.yaml"]).await.ended(0);
     world.write("policy.yaml", "documents: [provenance]\n");
-    assert_data_eq!(world.run(&["verify", IMAGE, "--policy", "policy.yaml"]).await.ended(3).errors(), str![[""]]);
+    assert_data_eq!(world.run(&["verify", IMAGE, "--policy", "policy.yaml"]).await.ended(3).errors(), str![[r#"
+error[policy-documents]: no `provenance` is attached to the image
+  found     no provenance
+  expected  one about this digest
+error: `REGISTRY/drivers/kmf:1.0-6.1.0-56-amd64` (amd64) does not pass 1 check for 6.1.0-56-amd64
+  failed    policy-documents
+  against   linux-headers-6.1.0-56-amd64 6.1.192-2
+exit 3
+
+"#]]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -92,7 +126,17 @@ async fn a_signature_of_another_image_counts_for_nothing() {
             state.manifests.insert(tag(to, "sig"), manifest);
         }
     }
-    assert_data_eq!(world.run(&["verify", IMAGE, "--policy", "policy.yaml"]).await.ended(3).errors(), str![[""]]);
+    assert_data_eq!(world.run(&["verify", IMAGE, "--policy", "policy.yaml"]).await.ended(3).errors(), str![[r#"
+error[policy-signature]: the image is not signed with the policy's cosign key
+  found     signature: 2 of another digest
+  expected  one with this key, of this digest
+  help      sign it: kmodforge build --cosign-key KEY, or cosign sign --key KEY IMAGE@DIGEST
+error: `REGISTRY/drivers/kmf:1.0-6.1.0-56-amd64` (amd64) does not pass 1 check for 6.1.0-56-amd64
+  failed    policy-signature
+  against   linux-headers-6.1.0-56-amd64 6.1.192-2
+exit 3
+
+"#]]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -100,7 +144,12 @@ async fn a_boot_that_the_policy_demands_is_made() {
     let world = world(&[]).await;
     world.write("policy.yaml", "boot: true\n");
     // There is no QEMU on the path.
-    assert_data_eq!(world.run(&["verify", IMAGE, "--policy", "policy.yaml"]).await.ended(1).errors(), str![[""]]);
+    assert_data_eq!(world.run(&["verify", IMAGE, "--policy", "policy.yaml"]).await.ended(1).errors(), str![[r#"
+error: there is no `qemu-system-x86_64`
+  help      install it (Debian: apt install qemu-system-x86), or leave out --boot
+exit 1
+
+"#]]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -112,7 +161,25 @@ async fn policies_that_cannot_be_used() {
         told += &world.run(&["verify", IMAGE, "--policy", policy]).await.ended(2).errors();
     }
     told += &world.run(&["profile", "check", "DIR/work/typo.yaml"]).await.ended(2).errors();
-    assert_data_eq!(told, str![[""]]);
+    assert_data_eq!(told, str![[r#"
+error: the policy `nowhere.yaml` cannot be read: No such file or directory (os error 2)
+exit 2
+error: unknown key `licenses`
+  --> typo.yaml:1:1
+   |
+ 1 | licenses: [MIT]
+   | ^^^^^^^^ expected one of `checks`, `boot`, `signers`, `licences`, `proprietary`, `cosign_key`, `documents`
+  help      did you mean `licences`?
+exit 2
+error: unknown key `licenses`
+  --> DIR/work/typo.yaml:1:1
+   |
+ 1 | licenses: [MIT]
+   | ^^^^^^^^ expected one of `id`, `name`, `summary`, `homepage`, `licence`, `redistribution`, `licence_files`, `versions`, `build`, `modules`, `ignored_modules`, `firmware`, `requires`, `in_tree`, `remove_first`, `load_first`, `load`
+  help      did you mean `licence`?
+exit 2
+
+"#]]);
     world.write("right.yaml", "licences: [MIT]\n");
     assert_eq!(world.run(&["profile", "check", "right.yaml"]).await.ended(0).out, "right.yaml: policy\n");
 }
@@ -124,12 +191,50 @@ async fn rules_of_a_policy_decide_what_counts() {
     let bare = crate::results::Tar::new().file("lib/modules/6.1.0-56-amd64/kmf_core.ko", &kernel.file("kmf_core.ko")).bytes();
     crate::layouts::Image::new(vec![bare]).write(&world.path("work/bare"));
     let verify = async |options: &[&str]| world.run(&[&["verify", "oci:bare"], options].concat()).await;
-    assert_data_eq!(verify(&[]).await.ended(3).err, str![[""]]);
+    assert_data_eq!(verify(&[]).await.ended(3).err, str![[r#"
+error[depmod]: the image has no `modules.dep` for 6.1.0-56-amd64; modprobe finds no module
+  found     none
+  expected  /opt/lib/modules/6.1.0-56-amd64/modules.dep
+  help      run `depmod -b /opt` for this release when the image is made
+warning[firmware]: firmware that `kmf_core.ko` may ask for is not in the image
+  file      /lib/modules/6.1.0-56-amd64/kmf_core.ko
+  found     nothing at `kmf/core.bin`
+  expected  a file below /firmware for each
+  help      add it to the profile's `firmware`, or its name to `optional`
+error: `oci:bare` (amd64) does not pass 1 check for 6.1.0-56-amd64
+  failed    depmod
+  against   linux-headers-6.1.0-56-amd64 6.1.192-2
+
+"#]]);
 
     world.write("policy.yaml", "checks:\n  depmod: {severity: ignore, reason: nodes run depmod}\n  firmware: {severity: error, reason: nodes have none}\n");
-    assert_data_eq!(verify(&["--policy", "policy.yaml"]).await.ended(3).err, str![[""]]);
+    assert_data_eq!(verify(&["--policy", "policy.yaml"]).await.ended(3).err, str![[r#"
+error[firmware]: firmware that `kmf_core.ko` may ask for is not in the image
+  file      /lib/modules/6.1.0-56-amd64/kmf_core.ko
+  found     nothing at `kmf/core.bin`
+  expected  a file below /firmware for each
+  help      add it to the profile's `firmware`, or its name to `optional`
+            the policy has made this an error of a warning: nodes have none
+ignored[depmod]: the image has no `modules.dep` for 6.1.0-56-amd64; modprobe finds no module; policy: nodes run depmod
+error: `oci:bare` (amd64) does not pass 1 check for 6.1.0-56-amd64
+  failed    firmware
+  against   linux-headers-6.1.0-56-amd64 6.1.192-2
+
+"#]]);
     world.write("policy.yaml", "checks:\n  depmod: {severity: warning, reason: nodes run depmod}\n");
-    assert_data_eq!(verify(&["--policy", "policy.yaml"]).await.ended(0).err, str![[""]]);
+    assert_data_eq!(verify(&["--policy", "policy.yaml"]).await.ended(0).err, str![[r#"
+warning[depmod]: the image has no `modules.dep` for 6.1.0-56-amd64; modprobe finds no module
+  found     none
+  expected  /opt/lib/modules/6.1.0-56-amd64/modules.dep
+  help      run `depmod -b /opt` for this release when the image is made
+            the policy has made this a warning of an error: nodes run depmod
+warning[firmware]: firmware that `kmf_core.ko` may ask for is not in the image
+  file      /lib/modules/6.1.0-56-amd64/kmf_core.ko
+  found     nothing at `kmf/core.bin`
+  expected  a file below /firmware for each
+  help      add it to the profile's `firmware`, or its name to `optional`
+
+"#]]);
 
     world.write("policy.yaml", "checks:\n  depmod: {severity: ignore, reason: nodes run depmod}\n  firmware: {severity: note, reason: unused}\n");
     let json: Value = serde_json::from_str(&verify(&["--policy", "policy.yaml", "--format", "json"]).await.ended(0).out).unwrap();
