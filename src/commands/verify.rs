@@ -149,6 +149,11 @@ impl Gate<'_> {
         };
         let mut findings = unreadable;
         findings.extend(check::run_all(&subject));
+        if modules.is_empty() {
+            let releases = opened.files.releases().into_iter().collect::<Vec<_>>().join(", ");
+            let missing = findings.iter_mut().find(|finding| finding.check == "modules-present");
+            missing.into_iter().for_each(|finding| finding.found = Some(format!("modules for {releases}")));
+        }
         if findings.iter().any(|finding| finding.severity == Severity::Error) {
             findings.extend(self.configured_otherwise(opened, &facts, &modules, folder).await);
         }

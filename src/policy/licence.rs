@@ -49,9 +49,10 @@ impl Licence {
         }
     }
 
-    /// Every name that SPDX lists.
+    /// Every name that SPDX lists, but those of old.
     pub(super) fn names() -> impl Iterator<Item = &'static str> {
-        spdx::identifiers::LICENSES.iter().map(|licence| licence.name)
+        let names = spdx::identifiers::LICENSES.iter().map(|licence| licence.name);
+        names.filter(|name| spdx::license_id(name).is_some_and(|id| !id.is_deprecated()))
     }
 
     /// By its name of today: `GPL-2.0` and `GPL-2.0+` are names of old.

@@ -6,6 +6,7 @@
 mod boot;
 mod builders;
 mod buildkit;
+mod defects;
 mod files;
 mod forge;
 mod heavy;

@@ -136,6 +136,7 @@ oci:image (amd64): 18 checks passed against linux-headers-6.1.0-56-amd64 6.1.192
     let none = world.run(&["verify", "oci:image", "--kernel", "6.1.0-53-amd64", "--cache-dir", "DIR/cache2"]).await.ended(3);
     assert_data_eq!(none.errors(), str![[r#"
 error[modules-present]: the image holds no module for 6.1.0-53-amd64
+  found     modules for 6.1.0-54-amd64, 6.1.0-55-amd64, 6.1.0-56-amd64
 error[depmod]: the image has no `modules.dep` for 6.1.0-53-amd64; modprobe finds no module
   found     none
   expected  /opt/lib/modules/6.1.0-53-amd64/modules.dep

@@ -20,6 +20,7 @@ const NAMED: usize = 5;
 /// What holds when a boot has no finding, by the checks' ids.
 const BOOT_CHECKS: [(&str, &str); crate::boot::CHECKS.len()] = [
     ("boot-load", "the kernel takes every module, or gives the answer that the driver's profile declares"),
+    ("boot-firmware", "the kernel finds the firmware that modules ask for"),
     ("boot-device", "the driver binds the devices that its profile declares"),
     ("boot-unload", "every module can be unloaded"),
     ("boot-kernel-log", "the kernel does not complain"),
