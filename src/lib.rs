@@ -16,6 +16,7 @@ pub mod kernel_index;
 pub mod registry;
 // proof
 pub mod attest;
+pub mod deploy;
 pub mod provenance;
 pub mod report;
 pub mod sbom;
@@ -52,6 +53,7 @@ pub mod kernel;
 pub mod mirror;
 pub mod pattern;
 pub mod reference;
+pub mod rollout;
 // ground
 pub mod env;
 pub mod error;
