@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 mod attach;
 mod boot;
 mod build;
+mod deploy;
 mod report;
 mod select;
 mod sign;
@@ -16,6 +17,7 @@ mod verbs;
 pub use attach::AttachArgs;
 pub use boot::BootArgs;
 pub use build::{BuildArgs, Compression, Progress};
+pub use deploy::{DaemonsetArgs, DeployCommand, FleetArgs};
 pub use report::ReportArgs;
 pub use select::{ProjectArgs, RegistryArgs, SelectArgs};
 pub use sign::{KeyArg, SignArgs, SignCertArgs, SignImageArgs};
@@ -103,6 +105,9 @@ pub enum Command {
     Report(ReportArgs),
     /// Sign the modules of an image that exists.
     Sign(Box<SignImageArgs>),
+    /// Print what brings published images to nodes.
+    #[command(subcommand)]
+    Deploy(DeployCommand),
     /// List kernels, or tell which profiles recognise a release.
     #[command(subcommand)]
     Kernels(KernelsCommand),

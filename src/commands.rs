@@ -10,6 +10,7 @@ pub mod boot;
 pub mod build;
 pub mod builder;
 pub mod completions;
+pub mod deploy;
 pub mod doctor;
 pub mod kernels;
 mod local_image;
@@ -17,6 +18,7 @@ pub mod man;
 pub mod outputs;
 pub mod plan;
 pub mod profile;
+mod records;
 pub mod render;
 pub mod report;
 pub mod selection;
@@ -38,6 +40,7 @@ pub async fn run(cli: Cli, ui: &Ui, cancel: CancellationToken) -> Result<Exit, F
         Command::Verify(args) => Box::pin(verify::run(global, &args, ui, cancel)).await,
         Command::Report(args) => report::run(&args, ui),
         Command::Sign(args) => unless_cancelled(&cancel, sign::run(global, &args, ui)).await,
+        Command::Deploy(command) => Box::pin(unless_cancelled(&cancel, deploy::run(global, command, ui))).await,
         Command::Kernels(command) => unless_cancelled(&cancel, kernels::run(global, command, ui)).await,
         Command::Profile(command) => profile::run(global, command, ui),
         Command::Doctor(args) => Box::pin(unless_cancelled(&cancel, doctor::run(global, &args, ui))).await,

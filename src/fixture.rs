@@ -5,9 +5,12 @@ use std::sync::Arc;
 use crate::arch::Arch;
 use crate::kernel_selector::KernelSelector;
 use crate::package::{Package, PublishedKernel, PublishedRelease};
+use crate::pipeline::blank_record;
 use crate::plan::{Group, Known, Naming, Plan, PlanError, Target};
 use crate::profile::distro::DistroProfile;
 use crate::profile::driver::DriverProfile;
+use crate::record::{Outcome, TargetRecord};
+use crate::reference::Digest;
 
 const DEBIAN: &str = r"
 id: debian
@@ -122,7 +125,7 @@ pub(crate) fn package(name: &str) -> Package {
         version: "6.1.192-2".into(),
         arch: "amd64".into(),
         url: format!("http://ftp.debian.org/debian/pool/main/l/linux/{name}.deb"),
-        sha256: crate::reference::Digest::of(name.as_bytes()).hex().to_owned(),
+        sha256: Digest::of(name.as_bytes()).hex().to_owned(),
         size: 1,
     }
 }
@@ -173,6 +176,17 @@ pub(crate) fn plan_of(group: Group, indexes: &[PublishedRelease]) -> Result<Plan
 pub(crate) fn plan(drivers: &[&str], kernels: &[&str]) -> Result<Plan, PlanError> {
     let published = ["6.1.0-9-amd64", "6.1.0-54-amd64", "6.1.0-55-amd64", "6.1.0-56-amd64", "6.1.0-56-cloud-amd64", "5.10.0-30-amd64"];
     plan_of(group(drivers, kernels), &[index(&published)])
+}
+
+/// What the record says of a target whose image is published.
+pub(crate) fn published(driver: &str, kernel: &str) -> TargetRecord {
+    let record = blank_record(&target(driver, kernel), Outcome::Published, "already published");
+    TargetRecord { digest: Some(Digest::of(b"manifest").to_string()), index_digest: Some(index_digest().to_string()), ..record }
+}
+
+/// The digest of each published index.
+pub(crate) fn index_digest() -> Digest {
+    Digest::of(b"index")
 }
 
 /// The only target of a driver and a kernel.

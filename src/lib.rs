@@ -17,6 +17,7 @@ pub mod kernel_index;
 pub mod registry;
 // proof
 pub mod attest;
+pub mod deploy;
 pub mod provenance;
 pub mod report;
 pub mod sbom;
@@ -54,6 +55,7 @@ pub mod mirror;
 pub mod parallel;
 pub mod pattern;
 pub mod reference;
+pub mod rollout;
 // ground
 pub mod env;
 pub mod error;

@@ -218,6 +218,7 @@ pub fn blank_record(target: &Target, outcome: Outcome, why: impl Into<String>) -
         phases: BTreeMap::new(),
         log: None,
         signer: None,
+        rollout: Some(target.rollout()),
     }
 }
 

@@ -22,6 +22,7 @@ use crate::profile::{Id, Version};
 use crate::project::Exclude;
 use crate::record::TargetLabel;
 use crate::reference::{Digest, Reference};
+use crate::rollout::{Load, Rollout, System};
 
 /// What to build: targets, and what was left out with the reason.
 #[derive(Clone, Debug, Default)]
@@ -122,8 +123,13 @@ pub struct Inputs {
 pub enum State {
     /// Build it, and why.
     Build(String),
-    /// It is published already: digest of its manifest.
-    Published(Digest),
+    /// It is published already.
+    Published {
+        /// Digest of its manifest.
+        manifest: Digest,
+        /// Digest of what the tag points to.
+        index: Digest,
+    },
 }
 
 /// Something selected that is no target.
@@ -223,6 +229,25 @@ impl Target {
     /// Its name for people.
     pub fn label(&self) -> TargetLabel {
         label(&self.driver, &self.distro, &self.kernel, self.arch)
+    }
+
+    /// What a node does with the image.
+    pub fn rollout(&self) -> Rollout {
+        let (profile, node) = (&self.driver.profile, &self.distro.profile.node);
+        let load = |module: &Module| Load { module: module.name.clone(), parameters: module.parameters.clone() };
+        Rollout {
+            system: System {
+                id: node.os_release_id.clone().unwrap_or_else(|| self.distro.profile.id.to_string()),
+                version: self.distro.release.version.clone(),
+            },
+            loads: self.driver.modules().iter().filter(|module| module.load).map(load).collect(),
+            remove_first: profile.remove_first.clone(),
+            load_first: profile.load_first.clone(),
+            firmware: !self.driver.version().firmware.is_empty(),
+            firmware_directory: node.firmware_directory.clone(),
+            unload: profile.load.unload,
+            hints: profile.deploy.clone(),
+        }
     }
 
     fn sort_key(&self) -> (&Id, &Version, &str, &Id) {

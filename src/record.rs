@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::finding::Finding;
+use crate::rollout::Rollout;
 
 /// Version of the record's format; grows when a field changes its meaning or goes away.
 pub const SCHEMA: u32 = 1;
@@ -149,6 +150,9 @@ pub struct TargetRecord {
     /// Who signed the modules, if anybody did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signer: Option<SignerRecord>,
+    /// What nodes must know and do to use the image.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollout: Option<Rollout>,
     /// Where the full build log is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub log: Option<String>,

@@ -62,7 +62,7 @@ fn print_table(plan: &Plan, ui: &Ui) {
     for target in &plan.targets {
         let (state, why) = match &target.state {
             State::Build(why) => ("build", why.clone()),
-            State::Published(digest) => ("published", digest.short()),
+            State::Published { manifest, .. } => ("published", manifest.short()),
         };
         *(if state == "build" { &mut counts.build } else { &mut counts.published }) += 1;
         rows.push(row(&target.label(), state, why));
@@ -143,7 +143,7 @@ mod tests {
                 "kmodforge build --push --driver=v4l2loopback@0.15.3 --distro=debian:bookworm --arch=amd64 --kernel=6.1.0-56-amd64"
             ] } })
         );
-        plan.targets[0].state = State::Published(Digest::of(b"image"));
+        plan.targets[0].state = State::Published { manifest: Digest::of(b"image"), index: Digest::of(b"index") };
         assert_eq!(gitlab(&plan), json!({ "nothing to build": { "script": ["true"] } }));
     }
 }

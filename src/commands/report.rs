@@ -4,9 +4,9 @@ use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 
+use super::records;
 use crate::cli::ReportArgs;
 use crate::error::{Exit, Failure, io_words};
-use crate::record::{Record, SCHEMA};
 use crate::report::{self, Report};
 use crate::ui::Ui;
 
@@ -18,7 +18,7 @@ const LOG: u64 = 64 << 10;
 /// # Errors
 /// When a record cannot be read, or a file not written.
 pub fn run(args: &ReportArgs, ui: &Ui) -> Result<Exit, Failure> {
-    let records = args.records.iter().map(|path| read(path)).collect::<Result<Vec<_>, _>>()?;
+    let records = args.records.iter().map(|path| records::read(path)).collect::<Result<Vec<_>, _>>()?;
     let folders: Vec<PathBuf> = args.records.iter().filter_map(|path| path.parent()).map(Path::to_owned).collect();
     let report = Report::of(records, &|name| log(name, &folders));
     if let Some(file) = &args.junit {
@@ -30,20 +30,6 @@ pub fn run(args: &ReportArgs, ui: &Ui) -> Result<Exit, Failure> {
         None => {}
     }
     Ok(Exit::Done)
-}
-
-fn read(path: &Path) -> Result<Record, Failure> {
-    let name = path.display();
-    let text = std::fs::read(path).map_err(|error| Failure::new(Exit::Usage, format!("the record `{name}` cannot be read: {}", io_words(&error))))?;
-    let invalid = |reason: String| {
-        Failure::new(Exit::Usage, format!("`{name}` is no record of kmodforge: {reason}")).help("expected what `kmodforge build` writes: kmodforge-record.json")
-    };
-    let record: Record = serde_json::from_slice(&text).map_err(|error| invalid(error.to_string()))?;
-    if record.schema > SCHEMA {
-        return Err(invalid(format!("its schema is {}, and this program knows {SCHEMA}", record.schema))
-            .help(format!("{} wrote it: use that, or a newer one", record.tool)));
-    }
-    Ok(record)
 }
 
 /// The end of a log: where the record says, or there below the record's own folder.

@@ -394,7 +394,7 @@ fn state_of(target: &Target, published: Option<&Published>, base: Option<&Digest
     };
     match render::is_current(target, &manifest.annotations, base) {
         Ok(()) if force => State::Build("forced".into()),
-        Ok(()) => State::Published(manifest.digest.clone()),
+        Ok(()) => State::Published { manifest: manifest.digest.clone(), index: published.digest.clone() },
         Err(reason) => State::Build(reason),
     }
 }

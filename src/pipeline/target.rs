@@ -31,8 +31,9 @@ pub(super) async fn build(
     events: &UnboundedSender<Event>,
     cancel: &CancellationToken,
 ) -> (Finished, Option<Failure>) {
-    if let State::Published(digest) = &target.state {
-        let record = TargetRecord { digest: Some(digest.to_string()), ..blank_record(target, Outcome::Published, "already published") };
+    if let State::Published { manifest, index } = &target.state {
+        let (digest, index_digest) = (Some(manifest.to_string()), Some(index.to_string()));
+        let record = TargetRecord { digest, index_digest, ..blank_record(target, Outcome::Published, "already published") };
         return (Finished { record, image: None }, None);
     }
     if cancel.is_cancelled() {

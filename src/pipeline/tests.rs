@@ -360,10 +360,11 @@ async fn what_is_published_already_asks_nothing() {
     let place = Place::new();
     let builder = good();
     let mut targets = targets(1);
-    let digest = Digest::of(b"published");
-    targets[0].state = State::Published(digest.clone());
+    let (digest, index) = (Digest::of(b"published"), Digest::of(b"index"));
+    targets[0].state = State::Published { manifest: digest.clone(), index: index.clone() };
     let finished = place.run(builder.clone(), &targets, &CancellationToken::new()).await;
     assert_eq!((finished[0].record.outcome, finished[0].record.digest.as_deref()), (Outcome::Published, Some(digest.as_str())));
+    assert_eq!(finished[0].record.index_digest.as_deref(), Some(index.as_str()));
     assert!(builder.asked.lock().unwrap().is_empty());
 }
 

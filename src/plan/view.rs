@@ -71,7 +71,7 @@ impl<'a> From<&'a Target> for TargetView<'a> {
     fn from(target: &'a Target) -> Self {
         let (state, why) = match &target.state {
             State::Build(why) => ("build", why.as_str()),
-            State::Published(digest) => ("published", digest.as_str()),
+            State::Published { manifest, .. } => ("published", manifest.as_str()),
         };
         Self {
             label: target.label(),

@@ -192,6 +192,9 @@ pub struct Node {
     /// Whether `/lib/modules` is read-only.
     #[serde(default)]
     pub modules_read_only: bool,
+    /// `ID` of the nodes' `/etc/os-release`, where it is not the profile's `id`.
+    #[serde(default)]
+    pub os_release_id: Option<String>,
 }
 
 /// Where a kernel's image and its own modules are, for checks that boot it.

@@ -13,6 +13,7 @@ use super::ProfileError;
 use super::{Id, InnerPath, Sha256Hex, Version};
 use crate::arch::Arch;
 use crate::kernel::KernelVersion;
+use crate::rollout::Hints;
 use crate::yaml::Source as Document;
 pub use load::{Answer, Load};
 pub use select::Unsupported;
@@ -66,6 +67,9 @@ pub struct DriverProfile {
     /// What is expected when the modules are loaded into their kernel on a virtual machine.
     #[serde(default)]
     pub load: Load,
+    /// What matters where the driver is deployed.
+    #[serde(default)]
+    pub deploy: Hints,
 }
 
 impl DriverProfile {

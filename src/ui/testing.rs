@@ -158,6 +158,7 @@ pub(super) fn target_record(target: TargetLabel, outcome: Outcome, why: &str) ->
         phases: [("compile".to_owned(), 3.2)].into(),
         log: None,
         signer: None,
+        rollout: None,
     }
 }
 

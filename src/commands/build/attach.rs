@@ -56,11 +56,10 @@ fn read_key(place: &str) -> Result<SigningKey, Failure> {
 pub(super) async fn settle(plan: &mut Plan, registry: &Registry, attach: Option<&Attach>) -> Result<(), Failure> {
     let Some(attach) = attach else { return Ok(()) };
     let looking = plan.targets.iter().enumerate().filter_map(|(number, target)| match &target.state {
-        State::Published(digest) => Some((number, target.image.clone(), digest.clone())),
+        State::Published { manifest, index } => Some((number, target.image.clone(), manifest.clone(), index.clone())),
         State::Build(_) => None,
     });
-    let looking = looking.collect::<Vec<_>>().into_iter().map(|(number, image, digest)| async move {
-        let Some(index) = registry.resolve(&image).await? else { return Ok((number, Some("not published"))) };
+    let looking = looking.collect::<Vec<_>>().into_iter().map(|(number, image, digest, index)| async move {
         missing_of(registry, &image, &digest, &index, attach).await.map(|missing| (number, missing))
     });
     let answers: Vec<_> =

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use super::{Build, DriverProfile, DriverVersion, FirmwareSource, KernelRange, Load, Module, Requirements, Source, Step};
 use crate::profile::problem::{Checker, Problem, ProfileError};
+use crate::reference::Reference;
+use crate::rollout::Hints;
 use crate::yaml::{Source as Document, Trail};
 
 /// Names for values of a build, documented at [`Build`].
@@ -35,7 +37,22 @@ pub(super) fn check(profile: &DriverProfile, document: &Document) -> Result<(), 
         }
         checker.unique(&Trail::to(key), None, "module", modules.iter().map(|name| name.replace('-', "_")))?;
     }
-    check_load(&checker, &Trail::to("load"), &profile.load)
+    check_load(&checker, &Trail::to("load"), &profile.load)?;
+    check_deploy(&checker, &Trail::to("deploy"), &profile.deploy)
+}
+
+fn check_deploy(checker: &Checker<'_>, trail: &Trail, hints: &Hints) -> Result<(), ProfileError> {
+    let Some(plugin) = &hints.device_plugin else { return Ok(()) };
+    let trail = trail.then("device_plugin");
+    checker.form(&trail.then("image"), &plugin.image, ("an image", "a reference with a tag or a digest, `registry.example/plugin:1.0`"), |image| {
+        image.parse::<Reference>().is_ok_and(|image| image.tag.is_some() || image.digest.is_some())
+    })?;
+    for (index, path) in plugin.host_paths.iter().enumerate() {
+        checker.form(&trail.then("host_paths").then(index), path, ("a directory of the node", "an absolute path without `..`, `/dev/dri`"), |path| {
+            path.starts_with('/') && !path.split('/').any(|part| part == "..")
+        })?;
+    }
+    Ok(())
 }
 
 fn check_load(checker: &Checker<'_>, trail: &Trail, load: &Load) -> Result<(), ProfileError> {

@@ -1,0 +1,21 @@
+//! `kmodforge deploy`: manifests and units for what is published, on standard output.
+
+mod fleet;
+
+use crate::cli::{DeployCommand, GlobalArgs};
+use crate::error::{Exit, Failure};
+use crate::ui::Ui;
+
+/// Prints what deploys the images.
+///
+/// # Errors
+/// When there is nothing to deploy, or something is not published.
+pub async fn run(global: &GlobalArgs, command: DeployCommand, ui: &Ui) -> Result<Exit, Failure> {
+    match command {
+        DeployCommand::Daemonset(args) => {
+            let fleet = fleet::gather(global, &args.fleet, ui).await?;
+            ui.data(&format!("{}\n", fleet.images.len()));
+            Ok(Exit::Done)
+        }
+    }
+}

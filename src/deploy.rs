@@ -1,0 +1,3 @@
+//! What is published → what brings it to nodes. Pure: records in, text out.
+
+pub mod fleet;
