@@ -42,11 +42,11 @@ use crate::ui::Ui;
 /// When the image or its kernel's headers cannot be had.
 pub async fn run(global: &GlobalArgs, args: &VerifyArgs, ui: &Ui, cancel: CancellationToken) -> Result<Exit, Failure> {
     let session = Session::open(global, &args.project)?;
-    let booter = super::boot::booter(&session, &args.boot)?;
+    let booter = super::boot::booter(&session, &args.boot, false)?;
     let work = temporary_folder()?;
     let images = fetch(&session, Named { image: &args.image, arches: &args.arches, registry: &args.registry }, work.path()).await?;
     if let Some(booter) = &booter {
-        super::boot::prepare(booter, images.iter().map(|image| image.arch().unwrap_or_else(host_arch)), ui).await?;
+        super::boot::prepare(booter, images.iter().map(|image| (image.arch().unwrap_or_else(host_arch), &[][..])), ui).await?;
     }
     let builder = connect_unless_cancelled(&session, &BuilderChoice::Auto, &cancel).await?;
     let mut worst = Exit::Done;
