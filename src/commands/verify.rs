@@ -42,11 +42,11 @@ const LICENCES: &str = "org.opencontainers.image.licenses";
 pub async fn run(global: &GlobalArgs, args: &VerifyArgs, ui: &Ui, cancel: CancellationToken) -> Result<Exit, Failure> {
     let policy = args.policy.as_deref().map(Policy::load).transpose()?;
     let session = Session::open(global, &args.project)?;
-    let booter = super::boot::booter(&session, &boot_args(args, policy.as_ref()))?;
+    let booter = super::boot::booter(&session, &boot_args(args, policy.as_ref()), false)?;
     let work = temporary_folder()?;
     let images = fetch(&session, Named { image: &args.image, arches: &args.arches, registry: &args.registry }, work.path()).await?;
     if let Some(booter) = &booter {
-        super::boot::prepare(booter, images.iter().map(|image| image.arch().unwrap_or_else(host_arch)), ui).await?;
+        super::boot::prepare(booter, images.iter().map(|image| (image.arch().unwrap_or_else(host_arch), &[][..])), ui).await?;
     }
     let gate = Gate { session: &session, args, policy: policy.as_ref(), kernels: Kernels::new(&session, args, &cancel) };
     let mut reports = Vec::new();

@@ -22,7 +22,7 @@ fn findings(text: &str, load: Load, ending: &Ending) -> Vec<String> {
         let found = finding.found.map(|found| format!(": {}", found.replace('\n', " / "))).unwrap_or_default();
         format!("{} {} {}{found}", finding.severity, finding.check, finding.message)
     };
-    judge(&plan(&["v4l2loopback"], load), &transcript(&text), ending).into_iter().map(show).collect()
+    judge(&plan(&["v4l2loopback"], load), &transcript(&text), 0, ending).into_iter().map(show).collect()
 }
 
 const GOOD: &str = "kmodforge: begin load v4l2loopback\nkmodforge: end 0 load v4l2loopback\nkmodforge: state v4l2loopback live\n\
@@ -107,7 +107,7 @@ fn a_boot_that_does_not_end_names_the_step() {
         ["error boot-unload the time of 120 s was over while `v4l2loopback` was being unloaded: waiting for a lock"]
     );
     let heard = transcript("Kernel panic - not syncing: VFS: Unable to mount root fs\nRebooting");
-    let found = judge(&plan(&["x"], Load::default()), &heard, &Ending::Exited(String::new()));
+    let found = judge(&plan(&["x"], Load::default()), &heard, 0, &Ending::Exited(String::new()));
     assert_eq!(found[0].message, "6.1.0-56-amd64 did not start: the virtual machine stopped");
     assert_eq!(found[0].found.as_deref(), Some("Kernel panic - not syncing: VFS: Unable to mount root fs"));
 }
