@@ -4,6 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+mod kmm;
+
+pub use self::kmm::KmmArgs;
 use super::select::{RegistryArgs, SelectArgs};
 
 /// What brings images to nodes.
@@ -11,6 +14,8 @@ use super::select::{RegistryArgs, SelectArgs};
 pub enum DeployCommand {
     /// Kubernetes `DaemonSet`s, one per driver, system and kernel.
     Daemonset(DaemonsetArgs),
+    /// `Module`s of Kernel Module Management (KMM), one per driver.
+    Kmm(Box<KmmArgs>),
 }
 
 /// Arguments of `deploy daemonset`.

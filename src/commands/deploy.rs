@@ -1,6 +1,7 @@
 //! `kmodforge deploy`: manifests and units for what is published, on standard output.
 
 mod fleet;
+mod kmm;
 
 use crate::cli::{DeployCommand, GlobalArgs};
 use crate::error::{Exit, Failure};
@@ -17,5 +18,6 @@ pub async fn run(global: &GlobalArgs, command: DeployCommand, ui: &Ui) -> Result
             ui.data(&format!("{}\n", fleet.images.len()));
             Ok(Exit::Done)
         }
+        DeployCommand::Kmm(args) => kmm::run(global, &args, ui).await,
     }
 }

@@ -2,6 +2,7 @@
 
 mod boot;
 mod image;
+mod modules;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -26,6 +27,7 @@ use crate::image::artifacts::Artifacts;
 use crate::image::contents::Contents;
 use crate::kernel::KernelRelease;
 use crate::kernel_selector::KernelSelector;
+use crate::kmm::glob_fits;
 use crate::kmod::Module;
 use crate::pipeline::{explain_solve, kernel_facts};
 use crate::plan::{ChosenDriver, Group, Known, Naming, Plan, Target};
@@ -42,20 +44,53 @@ use crate::ui::Ui;
 /// When the image or its kernel's headers cannot be had.
 pub async fn run(global: &GlobalArgs, args: &VerifyArgs, ui: &Ui, cancel: CancellationToken) -> Result<Exit, Failure> {
     let session = Session::open(global, &args.project)?;
-    let booter = super::boot::booter(&session, &args.boot)?;
+    let Some(file) = &args.module else {
+        if args.kernels.len() > 1 || args.cluster.from_cluster {
+            return Err(Failure::new(Exit::Usage, "an image is for one kernel").help("name it: --kernel RELEASE; several kernels are for --module"));
+        }
+        let (exit, reports) = run_one(&session, args, ui, &cancel).await?;
+        if args.format == TextFormat::Json {
+            ui.json_data(&reports);
+        }
+        return Ok(exit);
+    };
+    let mut worst = Exit::Done;
+    let mut reports = Vec::new();
+    for args in modules::images(&session, args, file, ui).await? {
+        match run_one(&session, &args, ui, &cancel).await {
+            Ok((exit, more)) => {
+                worst = worst.max(exit);
+                reports.extend(more);
+            }
+            Err(failure) if failure.exit == Exit::Interrupted => return Err(failure),
+            Err(failure) => {
+                worst = worst.max(failure.exit);
+                ui.failure(&failure);
+            }
+        }
+    }
+    if args.format == TextFormat::Json {
+        ui.json_data(&reports);
+    }
+    Ok(worst)
+}
+
+/// Checks an image, and what there is to say of each of its architectures.
+async fn run_one(session: &Session, args: &VerifyArgs, ui: &Ui, cancel: &CancellationToken) -> Result<(Exit, Vec<serde_json::Value>), Failure> {
+    let booter = super::boot::booter(session, &args.boot)?;
     let work = temporary_folder()?;
-    let images = fetch(&session, Named { image: &args.image, arches: &args.arches, registry: &args.registry }, work.path()).await?;
+    let images = fetch(session, Named { image: &args.image, arches: &args.arches, registry: &args.registry }, work.path()).await?;
     if let Some(booter) = &booter {
         super::boot::prepare(booter, images.iter().map(|image| image.arch().unwrap_or_else(host_arch)), ui).await?;
     }
-    let builder = connect_unless_cancelled(&session, &BuilderChoice::Auto, &cancel).await?;
+    let builder = connect_unless_cancelled(session, &BuilderChoice::Auto, cancel).await?;
     let mut worst = Exit::Done;
     let mut reports = Vec::new();
     for (position, image) in images.iter().enumerate() {
         let folder = work.path().join(format!("image-{position}"));
-        let mut report = verify(&session, args, builder.as_ref(), image, &folder, &cancel).await?;
+        let mut report = verify(session, args, builder.as_ref(), image, &folder, cancel).await?;
         if let Some(booter) = &booter {
-            report.boot = Some(boot::boot(booter, args, &mut report, &folder, &cancel).await?);
+            report.boot = Some(boot::boot(booter, args, &mut report, &folder, cancel).await?);
         }
         if args.format == TextFormat::Table {
             show(&args.image, &report, ui);
@@ -68,10 +103,7 @@ pub async fn run(global: &GlobalArgs, args: &VerifyArgs, ui: &Ui, cancel: Cancel
             "modules": report.modules, "checks": check::CHECKS.len(), "findings": report.findings, "boot": report.boot,
         }));
     }
-    if args.format == TextFormat::Json {
-        ui.json_data(&reports);
-    }
-    Ok(worst)
+    Ok((worst, reports))
 }
 
 /// What the checks of one image say.
@@ -141,7 +173,8 @@ fn signatures(args: &VerifyArgs, contents: &Contents, modules: &[(String, Module
     let Some(file) = &args.certificate else { return Ok(None) };
     let certificate = read_certificate(file)?;
     let mut faults = BTreeMap::new();
-    for (path, _) in modules {
+    let must_be = |path: &str| args.files_to_sign.is_empty() || args.files_to_sign.iter().any(|glob| glob_fits(glob, path));
+    for (path, _) in modules.iter().filter(|(path, _)| must_be(path)) {
         if let Err(fault) = signed_by(&certificate, path, &image::read(contents, path.trim_start_matches('/'))?)? {
             faults.insert(path.clone(), fault);
         }
@@ -153,7 +186,7 @@ fn signatures(args: &VerifyArgs, contents: &Contents, modules: &[(String, Module
 fn kernel_of(args: &VerifyArgs, image: &LocalImage, files: &Files) -> Result<KernelRelease, Failure> {
     let releases = files.releases();
     let label = image.label(&format!("{ANNOTATION}kernel"));
-    let text = match (&args.kernel, label, releases.len()) {
+    let text = match (args.kernels.first(), label, releases.len()) {
         (Some(named), ..) => named.clone(),
         (None, Some(label), _) => label.to_owned(),
         (None, None, 1) => releases.iter().next().map(ToString::to_string).unwrap_or_default(),

@@ -52,6 +52,7 @@ pages! {
     distro_profiles: "docs/distro-profiles.md",
     driver_profiles: "docs/driver-profiles.md",
     getting_started: "docs/getting-started.md",
+    kmm: "docs/kmm.md",
     performance: "docs/performance.md",
     progress_json: "docs/progress-json.md",
     project_file: "docs/project-file.md",

@@ -10,6 +10,7 @@ mod files;
 mod forge;
 mod heavy;
 mod kernels;
+mod kmm;
 mod light;
 mod multi_arch;
 mod node;

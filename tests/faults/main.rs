@@ -22,6 +22,7 @@ mod attaching;
 mod building;
 mod happy;
 mod interrupts;
+mod kmm;
 mod local;
 mod publishing;
 mod selecting;
