@@ -173,7 +173,8 @@ build_kubernetes() {
         k8s.io/kubernetes/cmd/kube-apiserver k8s.io/kubernetes/cmd/kubectl helm.sh/helm/v4/cmd/helm
 }
 
-# A Python of their own for the validators: `kmodforge-python` runs it, `pyspdxtools` is the one of the SPDX project.
+# A Python of their own for the validators: `kmodforge-python` runs it, `pyspdxtools` is the one of the SPDX project,
+# `kubernetes-validate` brings the schemas of Kubernetes along.
 install_validators() {
     local key venv=$TOOLS/python
     key=$(sha256sum <"$HERE/tools/requirements.txt")
@@ -185,7 +186,7 @@ install_validators() {
     mkdir -p "$TOOLS/bin"
     printf '#!/bin/sh\nexec %s/bin/python "$@"\n' "$venv" >"$TOOLS/bin/kmodforge-python"
     chmod 755 "$TOOLS/bin/kmodforge-python"
-    ln -sf "$venv/bin/pyspdxtools" "$TOOLS/bin/pyspdxtools"
+    ln -sf "$venv/bin/pyspdxtools" "$venv/bin/kubernetes-validate" "$TOOLS/bin/"
     echo "$key" >"$venv/.key"
 }
 
