@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Asks KMM's own code what the Modules of tests/kmm/cases.yaml mean, and writes its answers to tests/kmm/kmm.json; `--check` compares instead.
+# Asks KMM's own code what the Modules of tests/kmm/cases.yaml mean, and writes its answers to tests/kmm/kmm.json; `--check` compares instead,
+# and `--build` only compiles what asks.
 #
 # KMM's packages are internal, so the asking program (tools/kmm/mappings.go) is compiled inside of a copy of KMM's Go module, of the version that
 # tools/kmm/go.mod pins. What it is compiled with comes from the Go module proxy; a few minutes, once.
@@ -33,7 +34,8 @@ build() {
 
 build
 case ${1-} in
+--build) ;;
 --check) "$TOOLS/bin/kmm-mappings" <"$CASES" | diff -u "$ANSWERS" - || die "KMM answers otherwise" "write its answers: scripts/kmm-mappings.sh" ;;
 '') "$TOOLS/bin/kmm-mappings" <"$CASES" >"$ANSWERS.new" && mv "$ANSWERS.new" "$ANSWERS" ;;
-*) die "unknown option $1" "--check, or nothing" ;;
+*) die "unknown option $1" "--check, --build, or nothing" ;;
 esac

@@ -6,7 +6,7 @@ mod version;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use k8s_openapi::api::core::v1::{ConfigMap, EnvVar, HostPathVolumeSource, Toleration, Volume, VolumeMount};
+use k8s_openapi::api::core::v1::{EnvVar, HostPathVolumeSource, Toleration, Volume, VolumeMount};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::Serialize;
 
@@ -14,6 +14,8 @@ pub use build::{InClusterBuild, Recipe};
 pub use version::{InvalidVersion, KmmVersion};
 
 use super::fleet::{Fleet, FleetImage};
+use super::manifest::{Object, UnwritableObject};
+use super::nodes::{cut, label_value};
 use crate::error::{Exit, Failure};
 use crate::kernel::KernelRelease;
 use crate::kmm::{
@@ -59,24 +61,10 @@ pub struct Resources {
     pub assumptions: Vec<String>,
 }
 
-/// A resource.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(untagged)]
-pub enum Object {
-    /// A recipe.
-    ConfigMap(ConfigMap),
-    /// A Module.
-    Module(Box<Module>),
-    /// A Module for the spokes of a hub.
-    ManagedClusterModule(Box<ManagedClusterModule>),
-    /// A question about a kernel to come.
-    PreflightValidation(PreflightValidation),
-}
-
 /// `ManagedClusterModule` of `hub.kmm.sigs.x-k8s.io/v1beta1` (`api-hub/v1beta1/managedclustermodule_types.go`).
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct ManagedClusterModule {
+struct ManagedClusterModule {
     api_version: &'static str,
     kind: &'static str,
     metadata: ObjectMeta,
@@ -94,7 +82,7 @@ struct ManagedClusterModuleSpec {
 /// `PreflightValidation` of `kmm.sigs.x-k8s.io` (`api/v1beta2/preflightvalidation_types.go`).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct PreflightValidation {
+struct PreflightValidation {
     api_version: &'static str,
     kind: &'static str,
     metadata: Name,
@@ -166,6 +154,9 @@ pub enum KmmError {
     /// A tag that says nothing of the kernel cannot name images of kernels to come.
     #[error("the tag of `{0}` does not hold the kernel")]
     TagWithoutKernel(String),
+    /// An object cannot be written.
+    #[error(transparent)]
+    Unwritable(#[from] UnwritableObject),
     /// No recipe was rendered for what is deployed.
     #[error("there is no recipe of {driver} {version} for {distro} {release}")]
     NoRecipe {
@@ -195,7 +186,7 @@ pub fn resources(fleet: &Fleet, settings: &Settings) -> Result<Resources, KmmErr
         resources.add_module(name, images, settings)?;
     }
     for kernel in &settings.preflight {
-        resources.objects.push(Object::PreflightValidation(preflight(kernel, settings)));
+        resources.objects.push(object(None, "PreflightValidation", &preflight(kernel, settings))?);
     }
     if settings.ordered_upgrade {
         let names = modules.keys().map(|name| settings.name.as_ref().unwrap_or(name).as_str());
@@ -226,17 +217,9 @@ fn group(fleet: &Fleet) -> Result<BTreeMap<String, Vec<&FleetImage>>, KmmError> 
 }
 
 impl Resources {
-    /// The resources as `kubectl apply -f -` reads them.
-    #[must_use]
-    pub fn to_yaml(&self) -> String {
-        // No text is wrapped, and plain data cannot fail.
-        let options = serde_saphyr::ser_options! { folded_wrap_chars: usize::MAX };
-        let documents = self.objects.iter().map(|object| serde_saphyr::to_string_with_options(object, options.clone()).unwrap_or_default());
-        documents.collect::<Vec<_>>().join("---\n")
-    }
-
     fn add_module(&mut self, name: &str, images: &[&FleetImage], settings: &Settings) -> Result<(), KmmError> {
         let Some(first) = images.first() else { return Ok(()) };
+        let driver = Some(first.driver.as_str());
         if name.len() + settings.namespace.len() > NAMES_LENGTH {
             return Err(KmmError::NamesTooLong { name: name.to_owned(), namespace: settings.namespace.clone() });
         }
@@ -247,7 +230,7 @@ impl Resources {
         let mut sign_alone = BTreeSet::new();
         if let Some(build) = &settings.build {
             for (recipe, mapping) in build.mappings(name, images, settings)? {
-                self.objects.push(Object::ConfigMap(recipe));
+                self.objects.push(object(driver, "ConfigMap", &recipe)?);
                 mappings.push(mapping);
             }
             sign_alone.extend(build.assumptions(settings));
@@ -256,7 +239,7 @@ impl Resources {
         let in_tree = loader::in_tree_modules(first, settings.version)?;
         let container = Container {
             modprobe: loader::modprobe(first, settings.version)?,
-            version: settings.ordered_upgrade.then(|| label_value(&first.version)),
+            version: settings.ordered_upgrade.then(|| cut(&label_value(&first.version)).to_owned()),
             registry_tls: is_plain(first, settings).then_some(RegistryTls { insecure: true, insecure_skip_tls_verify: false }),
             kernel_mappings: mappings,
             ..in_tree
@@ -274,22 +257,30 @@ impl Resources {
         };
         self.assumptions.extend(loader::assumptions(name, images, settings.version));
         self.objects.push(match &settings.hub {
-            None => Object::Module(Box::new(Module {
-                api_version: API_VERSION.into(),
-                kind: "Module".into(),
-                metadata: metadata(name, Some(&settings.namespace)),
-                spec,
-                status: None,
-            })),
-            Some(clusters) => Object::ManagedClusterModule(Box::new(ManagedClusterModule {
-                api_version: "hub.kmm.sigs.x-k8s.io/v1beta1",
-                kind: "ManagedClusterModule",
-                metadata: metadata(name, None),
-                spec: ManagedClusterModuleSpec { spoke_namespace: settings.namespace.clone(), selector: clusters.clone(), module_spec: spec },
-            })),
+            None => object(
+                driver,
+                "Module",
+                &Module { api_version: API_VERSION.into(), kind: "Module".into(), metadata: metadata(name, Some(&settings.namespace)), spec, status: None },
+            )?,
+            Some(clusters) => object(
+                driver,
+                "ManagedClusterModule",
+                &ManagedClusterModule {
+                    api_version: "hub.kmm.sigs.x-k8s.io/v1beta1",
+                    kind: "ManagedClusterModule",
+                    metadata: metadata(name, None),
+                    spec: ManagedClusterModuleSpec { spoke_namespace: settings.namespace.clone(), selector: clusters.clone(), module_spec: spec },
+                },
+            )?,
         });
         Ok(())
     }
+}
+
+/// KMM's resources are no types of the crate that has those of Kubernetes.
+fn object<T: Serialize>(driver: Option<&str>, kind: &str, resource: &T) -> Result<Object, UnwritableObject> {
+    let value = serde_json::to_value(resource).map_err(|error| UnwritableObject { kind: kind.to_owned(), message: error.to_string() })?;
+    Ok(Object { driver: driver.map(ToOwned::to_owned), value })
 }
 
 fn metadata(name: &str, namespace: Option<&str>) -> ObjectMeta {
@@ -353,12 +344,6 @@ fn preflight(kernel: &KernelRelease, settings: &Settings) -> PreflightValidation
     }
 }
 
-/// A version as the value of a label: at most 63 letters, digits, `-`, `_` and `.`, with a letter or digit at both ends.
-fn label_value(version: &str) -> String {
-    let safe: String = version.chars().map(|c| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '_' }).take(63).collect();
-    safe.trim_matches(['-', '_', '.']).to_owned()
-}
-
 impl From<KmmError> for Failure {
     fn from(error: KmmError) -> Self {
         let failure = Self::new(Exit::Usage, error.to_string());
@@ -375,6 +360,7 @@ impl From<KmmError> for Failure {
             KmmError::NothingToLoad(_) => failure.help("its profile says `load: false` for every module"),
             KmmError::TooOld { since, .. } => failure.help(format!("it is there since {since}; say which version the cluster has: --kmm-version")),
             KmmError::TagWithoutKernel(_) => failure.help("use a tag template with `{{ kernel.tag }}`; KMM replaces `${KERNEL_FULL_VERSION}` in it"),
+            KmmError::Unwritable(error) => error.into(),
             KmmError::NoRecipe { .. } => failure.help("the driver's profile has changed since: build again, or name its profiles: --profiles DIR"),
         }
     }

@@ -10,6 +10,7 @@ use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::{Api, Client, Config};
 
 use crate::arch::Arch;
+use crate::deploy::nodes::label_value;
 use crate::env;
 use crate::error::{Exit, Failure};
 use crate::kernel::KernelRelease;
@@ -157,7 +158,7 @@ impl Cluster {
     pub fn shared_labels(&self) -> BTreeMap<String, BTreeMap<String, Vec<&str>>> {
         let mut labels: BTreeMap<String, BTreeMap<String, Vec<&str>>> = BTreeMap::new();
         for node in &self.nodes {
-            labels.entry(label(&node.kernel)).or_default().entry(node.kernel.to_string()).or_default().push(&node.name);
+            labels.entry(label_value(node.kernel.as_str())).or_default().entry(node.kernel.to_string()).or_default().push(&node.name);
         }
         labels.retain(|_, kernels| kernels.len() > 1);
         labels
@@ -177,13 +178,6 @@ impl Cluster {
     pub fn arches(&self) -> Vec<Arch> {
         self.nodes.iter().map(|node| node.arch).collect::<BTreeSet<_>>().into_iter().collect()
     }
-}
-
-/// A release as Node Feature Discovery puts it into the label `feature.node.kubernetes.io/kernel-version.full`
-/// (its `source/kernel/version.go`).
-fn label(kernel: &KernelRelease) -> String {
-    let safe: String = kernel.as_str().chars().map(|c| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '_' }).collect();
-    safe.trim_matches(['-', '_', '.']).to_owned()
 }
 
 /// Who to ask, as kubectl finds it.

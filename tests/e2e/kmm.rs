@@ -8,14 +8,15 @@ use kmodforge::kmm::ModuleFile;
 
 use crate::files::{layers, saved_layers, tree, unpack};
 use crate::forge::{Forge, newest, newest_trixie};
+use crate::kubernetes::{documents, kubectl};
 use crate::light::built;
 use crate::stack::{docker, registry, run, scratch, setting, skopeo_copy};
 
 /// The Dockerfile that KMM would build with, from what `deploy kmm` prints.
 fn recipe(forge: &Forge, driver: &str, distro: &str) -> String {
     let printed = forge.run(&["deploy", "kmm", "--driver", driver, "--distro", distro, "--in-cluster-build"]).expect(0).stdout;
-    let map = printed.split("---\n").find(|text| text.contains("kind: ConfigMap")).unwrap();
-    let map: serde_json::Value = serde_saphyr::from_str(map).unwrap();
+    let maps = documents(&printed).into_iter().filter(|object| object["kind"] == "ConfigMap").collect::<Vec<_>>();
+    let [map] = maps.as_slice() else { panic!("{printed}") };
     map["data"]["dockerfile"].as_str().unwrap().to_owned()
 }
 
@@ -121,18 +122,8 @@ fn definition(group: &str, kind: &str, scope: &str, stored: &str, schemas: &str)
     .to_string()
 }
 
-fn kubectl(arguments: &[&str], input: &str) -> String {
-    let mut kubectl = Command::new("kubectl");
-    kubectl.env("KUBECONFIG", setting("KMODFORGE_TEST_KUBECONFIG")).args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = kubectl.spawn().unwrap();
-    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
-    let output = child.wait_with_output().unwrap();
-    assert!(output.status.success(), "{arguments:?}: {}\n{input}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap()
-}
-
 #[test]
-fn an_api_server_takes_everything_that_is_printed() {
+fn an_api_server_takes_modules() {
     let definitions = [
         definition("kmm.sigs.x-k8s.io", "Module", "Namespaced", "v1beta1", include_str!("../fixtures/kmm/modules-2.3.json")),
         definition("kmm.sigs.x-k8s.io", "PreflightValidation", "Cluster", "v1beta2", include_str!("../fixtures/kmm/preflightvalidations-2.3.json")),
@@ -144,8 +135,7 @@ fn an_api_server_takes_everything_that_is_printed() {
     for kind in ["modules.kmm.sigs.x-k8s.io", "preflightvalidations.kmm.sigs.x-k8s.io", "managedclustermodules.hub.kmm.sigs.x-k8s.io"] {
         kubectl(&["wait", "--for=condition=Established", "--timeout=60s", &format!("crd/{kind}")], "");
     }
-    let namespace = kubectl(&["create", "namespace", "kmm-drivers", "--dry-run=client", "-o", "yaml"], "");
-    kubectl(&["apply", "-f", "-"], &namespace);
+    kubectl(&["apply", "-f", "-"], r#"{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "kmm"}}"#);
     let forge = built();
     let everything = [
         "deploy",
@@ -162,12 +152,14 @@ fn an_api_server_takes_everything_that_is_printed() {
         "--preflight",
         "6.1.0-99-amd64",
     ];
-    for arguments in
-        [&["deploy", "kmm", "kmodforge-record.json"][..], &everything, &["deploy", "kmm", "kmodforge-record.json", "--hub", "--cluster-selector", "fleet=edge"]]
-    {
+    for arguments in [
+        &["deploy", "kmm", "kmodforge-record.json", "--namespace", "kmm"][..],
+        &everything,
+        &["deploy", "kmm", "kmodforge-record.json", "--hub", "--cluster-selector", "fleet=edge"],
+    ] {
         let printed = forge.run(arguments).expect(0).stdout;
         let taken = kubectl(&["apply", "--server-side", "--dry-run=server", "--validate=strict", "-f", "-"], &printed);
-        assert_eq!(taken.lines().count(), printed.matches("\nkind: ").count(), "{taken}\n{printed}");
+        assert_eq!(taken.lines().count(), documents(&printed).len(), "{taken}\n{printed}");
         if let Ok(file) = ModuleFile::read("printed", &printed) {
             assert_eq!(file.modules.len(), 3);
         }

@@ -6,11 +6,13 @@
 mod boot;
 mod builders;
 mod buildkit;
+mod daemonset;
 mod files;
 mod forge;
 mod heavy;
 mod kernels;
 mod kmm;
+mod kubernetes;
 mod light;
 mod multi_arch;
 mod node;

@@ -20,6 +20,7 @@ mod world;
 
 mod attaching;
 mod building;
+mod deploying;
 mod happy;
 mod interrupts;
 mod kmm;

@@ -1,10 +1,11 @@
 //! `kmodforge deploy kmm`.
 
 use clap::Args;
-use k8s_openapi::api::core::v1::Toleration;
 
 use super::FleetArgs;
+use crate::deploy::daemonset::{NodeLabel, TolerationArg};
 use crate::deploy::kmm::KmmVersion;
+use crate::deploy::naming::DnsLabel;
 use crate::kernel::KernelRelease;
 
 /// Arguments of `deploy kmm`.
@@ -22,20 +23,20 @@ pub struct KmmArgs {
     #[arg(long, value_name = "VERSION", default_value_t = KmmVersion::NEWEST, help_heading = "Kernel Module Management")]
     pub kmm_version: KmmVersion,
     /// Namespace of the Modules and everything beside them.
-    #[arg(long, value_name = "NAME", default_value = "kmm-drivers", help_heading = "Kernel Module Management")]
-    pub namespace: String,
+    #[arg(long, value_name = "NAME", default_value = "kmodforge", help_heading = "Kernel Module Management")]
+    pub namespace: DnsLabel,
     /// Name of the Module, if there is only one [default: the driver's].
     #[arg(long, value_name = "NAME", help_heading = "Kernel Module Management")]
-    pub name: Option<String>,
+    pub name: Option<DnsLabel>,
     /// Label of the nodes; may be repeated [default: nodes that run Linux].
-    #[arg(long = "node-selector", value_name = "KEY=VALUE", value_parser = label, help_heading = "Kernel Module Management")]
-    pub node_selector: Vec<(String, String)>,
-    /// Taint to tolerate; may be repeated.
-    #[arg(long = "toleration", value_name = "KEY[=VALUE][:EFFECT]", value_parser = toleration, help_heading = "Kernel Module Management")]
-    pub tolerations: Vec<Toleration>,
+    #[arg(long = "node-selector", value_name = "KEY=VALUE", help_heading = "Kernel Module Management")]
+    pub node_selector: Vec<NodeLabel>,
+    /// Taint to tolerate, or `*` for all; may be repeated.
+    #[arg(long = "toleration", value_name = "KEY[=VALUE][:EFFECT]", help_heading = "Kernel Module Management")]
+    pub tolerations: Vec<TolerationArg>,
     /// Secret with the registry's login, in the same namespace.
     #[arg(long, value_name = "NAME", help_heading = "Kernel Module Management")]
-    pub pull_secret: Option<String>,
+    pub pull_secret: Option<DnsLabel>,
     /// Name images by their tags alone: without it, each is pinned to its digest.
     #[arg(long, help_heading = "Kernel Module Management")]
     pub tags: bool,
@@ -46,8 +47,8 @@ pub struct KmmArgs {
     #[arg(long, help_heading = "Kernel Module Management")]
     pub in_cluster_build: bool,
     /// Label of the nodes that build; may be repeated.
-    #[arg(long = "build-selector", value_name = "KEY=VALUE", value_parser = label, requires = "in_cluster_build", help_heading = "Kernel Module Management")]
-    pub build_selector: Vec<(String, String)>,
+    #[arg(long = "build-selector", value_name = "KEY=VALUE", requires = "in_cluster_build", help_heading = "Kernel Module Management")]
+    pub build_selector: Vec<NodeLabel>,
     /// Secrets with key and certificate that sign what is built in the cluster.
     #[arg(long, value_name = "KEY,CERTIFICATE", value_parser = pair, requires = "in_cluster_build", help_heading = "Kernel Module Management")]
     pub sign_secrets: Option<(String, String)>,
@@ -58,13 +59,8 @@ pub struct KmmArgs {
     #[arg(long, help_heading = "Kernel Module Management")]
     pub hub: bool,
     /// Label of the spokes; may be repeated.
-    #[arg(long = "cluster-selector", value_name = "KEY=VALUE", value_parser = label, requires = "hub", help_heading = "Kernel Module Management")]
-    pub cluster_selector: Vec<(String, String)>,
-}
-
-fn label(text: &str) -> Result<(String, String), String> {
-    let parts = text.split_once('=').filter(|(key, _)| !key.is_empty());
-    parts.map(|(key, value)| (key.to_owned(), value.to_owned())).ok_or_else(|| "expected `KEY=VALUE`, `camera=none` say".into())
+    #[arg(long = "cluster-selector", value_name = "KEY=VALUE", requires = "hub", help_heading = "Kernel Module Management")]
+    pub cluster_selector: Vec<NodeLabel>,
 }
 
 fn pair(text: &str) -> Result<(String, String), String> {
@@ -72,42 +68,15 @@ fn pair(text: &str) -> Result<(String, String), String> {
     parts.map(|(key, certificate)| (key.to_owned(), certificate.to_owned())).ok_or_else(|| "expected the names of two secrets, `KEY,CERTIFICATE`".into())
 }
 
-/// As `kubectl taint` writes taints; without a value, whatever it is.
-fn toleration(text: &str) -> Result<Toleration, String> {
-    const EFFECTS: [&str; 3] = ["NoSchedule", "PreferNoSchedule", "NoExecute"];
-    let (rest, effect) = text.split_once(':').map_or((text, None), |(rest, effect)| (rest, Some(effect)));
-    let (key, value) = rest.split_once('=').map_or((rest, None), |(key, value)| (key, Some(value)));
-    if key.is_empty() || effect.is_some_and(|effect| !EFFECTS.contains(&effect)) {
-        return Err(format!("expected `KEY[=VALUE][:EFFECT]`, with an effect of {}", EFFECTS.join(", ")));
-    }
-    let operator = if value.is_some() { "Equal" } else { "Exists" };
-    let owned = |text: &str| Some(text.to_owned());
-    Ok(Toleration {
-        key: owned(key),
-        operator: owned(operator),
-        value: value.map(ToOwned::to_owned),
-        effect: effect.map(ToOwned::to_owned),
-        ..Toleration::default()
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn taints_are_written_as_for_kubectl() {
-        let parts = |text: &str| {
-            let Toleration { key, operator, value, effect, .. } = toleration(text).unwrap();
-            [key, operator, value, effect].map(Option::unwrap_or_default)
-        };
-        assert_eq!(parts("gpu"), ["gpu", "Exists", "", ""]);
-        assert_eq!(parts("gpu=yes:NoExecute"), ["gpu", "Equal", "yes", "NoExecute"]);
-        assert_eq!(parts("gpu:NoSchedule"), ["gpu", "Exists", "", "NoSchedule"]);
-        for text in ["", "=yes", "gpu:never"] {
-            assert_eq!(toleration(text).unwrap_err(), "expected `KEY[=VALUE][:EFFECT]`, with an effect of NoSchedule, PreferNoSchedule, NoExecute", "{text}");
+    fn secrets_come_in_pairs() {
+        assert_eq!(pair("key,certificate"), Ok(("key".to_owned(), "certificate".to_owned())));
+        for text in ["key", "key,", ",certificate"] {
+            assert_eq!(pair(text), Err("expected the names of two secrets, `KEY,CERTIFICATE`".to_owned()), "{text}");
         }
-        assert_eq!(label("camera"), Err("expected `KEY=VALUE`, `camera=none` say".to_owned()));
-        assert_eq!(pair("key,"), Err("expected the names of two secrets, `KEY,CERTIFICATE`".to_owned()));
     }
 }

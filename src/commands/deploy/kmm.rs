@@ -1,13 +1,15 @@
 //! `kmodforge deploy kmm`: Modules for Kernel Module Management.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::fleet;
 use crate::cli::{GlobalArgs, KmmArgs};
 use crate::commands::session::Session;
+use crate::deploy::daemonset::{NodeLabel, TolerationArg};
 use crate::deploy::fleet::{Fleet, FleetImage};
-use crate::deploy::kmm::{InClusterBuild, Object, Recipe, Resources, Settings, resources};
+use crate::deploy::kmm::{InClusterBuild, Recipe, Resources, Settings, resources};
+use crate::deploy::manifest;
 use crate::error::{Exit, Failure};
 use crate::plan::{PlannedDistro, PlannedDriver};
 use crate::render::dockerfile_for_any_kernel;
@@ -17,30 +19,34 @@ use crate::ui::Ui;
 ///
 /// # Errors
 /// When images are missing, or KMM cannot do what they need.
-pub(super) async fn run(global: &GlobalArgs, args: &KmmArgs, ui: &Ui) -> Result<Exit, Failure> {
+pub(super) async fn run(global: &GlobalArgs, args: &KmmArgs, ui: &Ui) -> Result<(), Failure> {
     let fleet = fleet::gather(global, &args.fleet, ui).await?;
     let build = if args.in_cluster_build { Some(in_cluster_build(global, args, &fleet)?) } else { None };
     let resources = resources(&fleet, &settings(args, build))?;
-    ui.data(&resources.to_yaml());
+    ui.data(&manifest::stream(&resources.objects)?);
     tell(&resources, &fleet, ui);
-    Ok(Exit::Done)
+    Ok(())
 }
 
 fn settings(args: &KmmArgs, build: Option<InClusterBuild>) -> Settings {
     Settings {
         version: args.kmm_version,
-        namespace: args.namespace.clone(),
-        name: args.name.clone(),
-        selector: args.node_selector.iter().cloned().collect(),
-        tolerations: args.tolerations.clone(),
-        pull_secret: args.pull_secret.clone(),
+        namespace: args.namespace.to_string(),
+        name: args.name.as_ref().map(ToString::to_string),
+        selector: labels(&args.node_selector),
+        tolerations: args.tolerations.iter().map(TolerationArg::toleration).collect(),
+        pull_secret: args.pull_secret.as_ref().map(ToString::to_string),
         plain_http: args.fleet.registry.plain_http.clone(),
         tags: args.tags,
         ordered_upgrade: args.ordered_upgrade,
         build,
         preflight: args.preflight.clone(),
-        hub: args.hub.then(|| args.cluster_selector.iter().cloned().collect()),
+        hub: args.hub.then(|| labels(&args.cluster_selector)),
     }
+}
+
+fn labels(labels: &[NodeLabel]) -> BTreeMap<String, String> {
+    labels.iter().map(|label| (label.key.to_string(), label.value.clone())).collect()
 }
 
 /// A recipe for every driver, version and release of a distribution that is deployed, from the profiles of today.
@@ -64,11 +70,7 @@ fn in_cluster_build(global: &GlobalArgs, args: &KmmArgs, fleet: &Fleet) -> Resul
         let dockerfile = dockerfile_for_any_kernel(&planned, &system, &session.mirrors())?;
         Ok(Recipe { driver, version, distro, distro_release, dockerfile, directories: directories.into_iter().collect() })
     });
-    Ok(InClusterBuild {
-        recipes: recipes.collect::<Result<_, Failure>>()?,
-        sign: args.sign_secrets.clone(),
-        selector: args.build_selector.iter().cloned().collect(),
-    })
+    Ok(InClusterBuild { recipes: recipes.collect::<Result<_, Failure>>()?, sign: args.sign_secrets.clone(), selector: labels(&args.build_selector) })
 }
 
 fn tell(resources: &Resources, fleet: &Fleet, ui: &Ui) {
@@ -78,7 +80,7 @@ fn tell(resources: &Resources, fleet: &Fleet, ui: &Ui) {
         ("ManagedClusterModule", "ManagedClusterModules"),
         ("PreflightValidation", "PreflightValidations"),
     ];
-    let counts = kinds.into_iter().filter_map(|(one, several)| match resources.objects.iter().filter(|object| kind(object) == one).count() {
+    let counts = kinds.into_iter().filter_map(|(one, several)| match resources.objects.iter().filter(|object| object.kind() == one).count() {
         0 => None,
         1 => Some(format!("1 {one}")),
         count => Some(format!("{count} {several}")),
@@ -88,14 +90,5 @@ fn tell(resources: &Resources, fleet: &Fleet, ui: &Ui) {
     let mut told = BTreeSet::new();
     for assumption in resources.assumptions.iter().filter(|assumption| told.insert(*assumption)) {
         ui.note(&format!("assumed: {assumption}"));
-    }
-}
-
-fn kind(object: &Object) -> &'static str {
-    match object {
-        Object::ConfigMap(_) => "ConfigMap",
-        Object::Module(_) => "Module",
-        Object::ManagedClusterModule(_) => "ManagedClusterModule",
-        Object::PreflightValidation(_) => "PreflightValidation",
     }
 }
