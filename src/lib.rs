@@ -34,6 +34,7 @@ pub mod plan;
 pub mod catalog;
 pub mod project;
 // profile
+pub mod kmm;
 pub mod profile;
 // tools
 pub mod credentials;

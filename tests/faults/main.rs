@@ -20,8 +20,10 @@ mod world;
 
 mod attaching;
 mod building;
+mod deploying;
 mod happy;
 mod interrupts;
+mod kmm;
 mod layouts;
 mod local;
 mod publishing;

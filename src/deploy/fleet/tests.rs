@@ -31,6 +31,15 @@ fn architectures_of_a_tag_are_one_entry() {
 }
 
 #[test]
+fn a_tag_has_the_index_of_the_last_push() {
+    let amd64 = fixture::published("v4l2loopback", "6.1.0-56-amd64");
+    let mut arm64 = amd64.clone();
+    let last = crate::reference::Digest::of(b"with arm64");
+    (arm64.target.arch, arm64.index_digest) = ("arm64".into(), Some(last.to_string()));
+    assert_eq!(fleet(&[amd64, arm64]).unwrap().images[0].image.digest, Some(last));
+}
+
+#[test]
 fn what_was_not_pushed_is_missing_with_the_reason() {
     let mut failed = fixture::published("v4l2loopback", "6.1.0-55-amd64");
     (failed.outcome, failed.why, failed.index_digest) = (Outcome::Failed, "did not compile".into(), None);
@@ -69,8 +78,5 @@ fn old_and_damaged_records_are_told() {
     let mut damaged = fixture::published("v4l2loopback", "6.1.0-56-amd64");
     damaged.index_digest = Some("sha256:1".into());
     let error = fleet(&[damaged]).unwrap_err().to_string();
-    assert_eq!(
-        error,
-        format!("the record of {label}: `sha256:1` is not a digest: expected `sha256:` and 64 lower-case hexadecimal digits")
-    );
+    assert_eq!(error, format!("the record of {label}: `sha256:1` is not a digest: expected `sha256:` and 64 lower-case hexadecimal digits"));
 }
