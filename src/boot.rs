@@ -36,7 +36,7 @@ use crate::profile::distro::BootRules;
 use crate::profile::driver::{Load, Module};
 
 /// Names of the checks that a boot makes; each is a section of `docs/checks.md`.
-pub const CHECKS: [&str; 5] = ["boot-load", "boot-device", "boot-unload", "boot-kernel-log", "boot-kernel"];
+pub const CHECKS: [&str; 6] = ["boot-load", "boot-firmware", "boot-device", "boot-unload", "boot-kernel-log", "boot-kernel"];
 
 /// How boots are made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,6 +81,8 @@ pub struct Plan {
     pub load: Load,
     /// The image has firmware in `/firmware`.
     pub firmware: bool,
+    /// Firmware that the driver can do without, as shell patterns; none if no profile tells.
+    pub optional_firmware: Option<Vec<String>>,
 }
 
 impl Plan {

@@ -1,11 +1,13 @@
 //! What the virtual machine's words mean for the image.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::Plan;
 use super::transcript::{Part, Step, Transcript};
 use crate::finding::{Finding, Severity};
 use crate::kmod::kernel_name;
+use crate::pattern::matches;
 use crate::profile::driver::Answer;
 
 /// How the virtual machine ended.
@@ -39,7 +41,7 @@ const DOUBTFUL: [&str; 6] =
     ["WARNING: ", "UBSAN: ", "refcount_t: ", "possible circular locking", "sysfs: cannot create duplicate", "blocked for more than"];
 
 /// Why the kernel does not take a module, most telling first, and what to do about it.
-const REASONS: [(&str, &str); 9] = [
+const REASONS: [(&str, &str); 12] = [
     ("disagrees about version of symbol", "it was compiled with other headers than this kernel's, or for another build of it"),
     ("no symbol version for", "it was compiled without the kernel's Module.symvers"),
     ("version magic", "it was compiled for another kernel"),
@@ -49,7 +51,14 @@ const REASONS: [(&str, &str); 9] = [
     ("Key was rejected", "the kernel only takes modules signed with a key that it knows"),
     (".gnu.linkonce.this_module", "it was compiled with another configuration than this kernel's"),
     ("Invalid ELF header", "the file is damaged, or for another architecture"),
+    ("Invalid architecture in ELF header", "the module was compiled for another architecture"),
+    (NO_FIRMWARE[0], FIRMWARE_HELP),
+    (NO_FIRMWARE[1], FIRMWARE_HELP),
 ];
+
+/// Words before the name of firmware that the kernel does not find (`drivers/base/firmware_loader/main.c`), and those that Debian puts in their place.
+const NO_FIRMWARE: [&str; 2] = ["Direct firmware load for ", "firmware: failed to load "];
+const FIRMWARE_HELP: &str = "the file must be in /firmware of the image: add it to the profile's `firmware`";
 
 /// The findings about the image at a position, in the order of the steps.
 pub(super) fn judge(plan: &Plan, heard: &Transcript, position: usize, ending: &Ending) -> Vec<Finding> {
@@ -65,6 +74,7 @@ pub(super) fn judge(plan: &Plan, heard: &Transcript, position: usize, ending: &E
         findings.extend(part.step("unload", &name).and_then(|step| unloading(plan, step)));
     }
     findings.extend(part.steps.iter().filter(|step| step.verb == "remove").filter_map(|step| removing(plan, step)));
+    findings.extend(firmware(plan, heard, part));
     findings.extend(devices(plan, part));
     findings.extend(complaints(plan, part));
     findings
@@ -162,6 +172,27 @@ fn refused(step: &Step, message: String, expected: Answer) -> Finding {
         finding.differs(found, format!("{} (the driver's profile)", expected.name()))
     };
     help.map_or_else(|| finding.clone(), |help| finding.clone().help(help))
+}
+
+/// Firmware that a module asks for in vain, and loads all the same: what it lacks then shows on the hardware only.
+fn firmware(plan: &Plan, heard: &Transcript, part: &Part) -> Vec<Finding> {
+    let severity = if plan.optional_firmware.is_some() { Severity::Error } else { Severity::Warning };
+    let is_optional = |name: &str| plan.optional_firmware.iter().flatten().any(|pattern| matches(pattern, name));
+    let mut seen = BTreeSet::new();
+    let loaded = part.steps.iter().filter(|step| matches!(step.verb.as_str(), "load" | "reload") && step.exit == Some(0));
+    let lines = loaded.flat_map(|step| &step.kernel).chain(&heard.kernel);
+    let missing = lines.filter_map(|line| Some((line, missing_firmware(line)?))).filter(|(_, name)| !is_optional(name) && seen.insert(*name));
+    let finding = |(line, name): (&String, &str)| {
+        let finding = Finding::new("boot-firmware", severity, format!("{} does not find the firmware `{name}` that a module asks for", plan.kernel));
+        Finding { found: Some(line.clone()), ..finding }.help(format!("{FIRMWARE_HELP}, or to `firmware.optional`"))
+    };
+    missing.map(finding).collect()
+}
+
+/// The name of firmware that a line of the kernel says it does not find.
+fn missing_firmware(line: &str) -> Option<&str> {
+    let rest = NO_FIRMWARE.iter().find_map(|words| Some(line.split_once(words)?.1))?;
+    rest.split([' ', '(']).next().filter(|name| !name.is_empty())
 }
 
 fn unloading(plan: &Plan, step: &Step) -> Option<Finding> {

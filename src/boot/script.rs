@@ -234,6 +234,7 @@ mod tests {
             modules: vec![module("nvidia", &[("NVreg_Name", "a b")]), module("nvidia-uvm", &[])],
             load: crate::profile::driver::Load::default(),
             firmware: true,
+            optional_firmware: None,
         }
     }
 

@@ -7,6 +7,7 @@ mod bad_drivers;
 mod boot;
 mod builders;
 mod buildkit;
+mod defects;
 mod files;
 mod forge;
 mod heavy;

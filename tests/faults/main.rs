@@ -22,11 +22,13 @@ mod attaching;
 mod building;
 mod happy;
 mod interrupts;
+mod layouts;
 mod local;
 mod publishing;
 mod selecting;
 mod sources;
 mod usage;
+mod verifying;
 
 // What the two fakes find in the crate that they come from.
 use kmodforge::buildkit::{BuildKit, Endpoint};

@@ -42,6 +42,7 @@ fn plan(report: &Report) -> Plan {
     let base = base(report.modules.first().map(String::as_str).unwrap_or_default());
     let mut plan = boot_plan(&report.target, &base, firmware);
     if !report.known_driver {
+        plan.optional_firmware = None;
         let modules = report.modules.iter().filter_map(|path| path.rsplit('/').next()?.split(".ko").next());
         plan.modules = modules.map(|name| PlannedModule { name: name.to_owned(), parameters: std::collections::BTreeMap::new() }).collect();
     }
