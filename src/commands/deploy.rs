@@ -1,6 +1,8 @@
 //! `kmodforge deploy`: manifests and units for what is published, on standard output.
 
+mod files;
 mod fleet;
+mod systemd;
 
 use crate::cli::{DeployCommand, GlobalArgs};
 use crate::error::{Exit, Failure};
@@ -17,5 +19,6 @@ pub async fn run(global: &GlobalArgs, command: DeployCommand, ui: &Ui) -> Result
             ui.data(&format!("{}\n", fleet.images.len()));
             Ok(Exit::Done)
         }
+        DeployCommand::Systemd(args) => systemd::run(global, &args, ui).await,
     }
 }

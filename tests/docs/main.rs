@@ -52,11 +52,13 @@ pages! {
     distro_profiles: "docs/distro-profiles.md",
     driver_profiles: "docs/driver-profiles.md",
     getting_started: "docs/getting-started.md",
+    migrating: "docs/migrating.md",
     performance: "docs/performance.md",
     progress_json: "docs/progress-json.md",
     project_file: "docs/project-file.md",
     security: "docs/security.md",
     supply_chain: "docs/supply-chain.md",
+    systemd: "docs/systemd.md",
     signing: "docs/signing.md",
     prove_an_image: "docs/prove-an-image.md",
 }

@@ -19,4 +19,5 @@ mod secure_boot;
 mod sign;
 mod stack;
 mod supply;
+mod systemd;
 mod verify;

@@ -12,8 +12,21 @@ use crate::files::{layers, unpack};
 use crate::forge::published;
 use crate::stack::{kept, mirrored, run, scratch, skopeo_copy};
 
+/// The package of a kernel without Debian's signature, fetched once.
+pub(crate) fn kernel_package(release: &str) -> PathBuf {
+    let package = kept("kernels").join(format!("{release}.deb"));
+    if !package.exists() {
+        let headers = published("amd64").iter().find(|kernel| kernel.release == release).unwrap().headers.clone();
+        let url = mirrored(&headers.replace(&format!("linux-headers-{release}_"), &format!("linux-image-{release}-unsigned_")));
+        let partial = tempfile::NamedTempFile::new_in(kept("kernels")).unwrap();
+        run(Command::new("curl").args(["--fail", "--silent", "--show-error", "--location", "--retry", "3", "--output"]).arg(partial.path()).arg(url));
+        partial.persist(&package).unwrap();
+    }
+    package
+}
+
 /// Modules of a kernel and their index, from the kernel's package; nothing is installed.
-fn kernel_modules(release: &str) -> PathBuf {
+pub(crate) fn kernel_modules(release: &str) -> PathBuf {
     static LOCKS: OnceLock<Mutex<BTreeMap<String, &'static Mutex<()>>>> = OnceLock::new();
     let lock = *LOCKS.get_or_init(Mutex::default).lock().unwrap().entry(release.to_owned()).or_insert_with(|| Box::leak(Box::default()));
     let _one_at_a_time = lock.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -23,11 +36,8 @@ fn kernel_modules(release: &str) -> PathBuf {
         return done;
     }
     let work = scratch();
-    let (package, root) = (work.path().join("package.deb"), work.path().join("root"));
-    let headers = published("amd64").iter().find(|kernel| kernel.release == release).unwrap().headers.clone();
-    let url = mirrored(&headers.replace(&format!("linux-headers-{release}_"), &format!("linux-image-{release}-unsigned_")));
-    run(Command::new("curl").args(["--fail", "--silent", "--show-error", "--location", "--retry", "3", "--output"]).arg(&package).arg(url));
-    run(Command::new("dpkg-deb").arg("--extract").arg(&package).arg(&root));
+    let root = work.path().join("root");
+    run(Command::new("dpkg-deb").arg("--extract").arg(kernel_package(release)).arg(&root));
     let lib = if root.join("usr/lib/modules").exists() { root.join("usr/lib/modules") } else { root.join("lib/modules") };
     fs::create_dir_all(work.path().join("base/lib")).unwrap();
     fs::rename(lib, work.path().join("base/lib/modules")).unwrap();

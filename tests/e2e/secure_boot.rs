@@ -11,8 +11,9 @@ use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
 use crate::files::{layers, unpack};
-use crate::forge::{Forge, newest, published};
-use crate::stack::{kept, mirrored, run, scratch};
+use crate::forge::{Forge, newest};
+use crate::node::kernel_package;
+use crate::stack::{run, scratch};
 
 const CODE: &str = "/usr/share/OVMF/OVMF_CODE_4M.secboot.fd";
 const VARIABLES: &str = "/usr/share/OVMF/OVMF_VARS_4M.snakeoil.fd";
@@ -36,15 +37,7 @@ $box poweroff -f
 
 /// The kernel of a release without Debian's signature, signed with the key that the firmware trusts.
 fn signed_kernel(release: &str, folder: &Path) -> PathBuf {
-    let headers = &published("amd64").iter().find(|kernel| kernel.release == release).unwrap().headers;
-    let url = mirrored(&headers.replace("linux-headers-", "linux-image-").replacen("-amd64_", "-amd64-unsigned_", 1));
-    let package = kept("kernels").join(format!("{release}.deb"));
-    if !package.exists() {
-        let partial = package.with_extension(format!("{}.part", std::process::id()));
-        run(Command::new("curl").args(["-sSf", &url, "-o"]).arg(&partial));
-        fs::rename(partial, &package).unwrap();
-    }
-    run(Command::new("dpkg-deb").arg("-x").arg(&package).arg(folder.join("package")));
+    run(Command::new("dpkg-deb").arg("-x").arg(kernel_package(release)).arg(folder.join("package")));
     let (key, signed) = (folder.join("db.key"), folder.join("vmlinuz"));
     run(Command::new("openssl").args(["rsa", "-in", KEY, "-passin", &format!("pass:{PASSPHRASE}"), "-out"]).arg(&key));
     run(Command::new("sbsign")
@@ -82,7 +75,7 @@ fn signed_module(forge: &Forge, layout: &Path, name: &str, key: &str, certificat
 }
 
 /// A folder as an initramfs (`Documentation/driver-api/early-userspace/buffer-format.rst`).
-fn initramfs(root: &Path, archive: &Path) {
+pub(crate) fn initramfs(root: &Path, archive: &Path) {
     let mut find = Command::new("sh");
     find.args(["-c", "find . -print0 | cpio --quiet -0 -o -H newc"]).current_dir(root).stdin(Stdio::null());
     fs::write(archive, find.output().unwrap().stdout).unwrap();
