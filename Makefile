@@ -19,7 +19,7 @@ lint: ## rustfmt, clippy, shellcheck
 
 test: setup ## unit, command line, documentation and end-to-end tests, on private daemons
 	cargo test --locked --features e2e --no-run
-	scripts/stack.sh run --docker --buildkitd --base bookworm,trixie,sid -- cargo test --locked --features e2e --no-fail-fast
+	scripts/stack.sh run --docker --buildkitd --kubernetes --base bookworm,trixie,sid -- cargo test --locked --features e2e --no-fail-fast
 
 fuzz: ## feed every parser of foreign files with nonsense, 30 seconds each
 	@scripts/fuzz.sh 30

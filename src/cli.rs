@@ -17,7 +17,7 @@ mod verbs;
 pub use attach::AttachArgs;
 pub use boot::BootArgs;
 pub use build::{BuildArgs, Compression, Progress};
-pub use deploy::{DaemonsetArgs, DeployCommand, ExtensionKind, FleetArgs, SystemdArgs, SystemdFormat};
+pub use deploy::{DaemonsetArgs, DeployCommand, ExtensionKind, FleetArgs, HelmArgs, PodArgs, SystemdArgs, SystemdFormat};
 pub use report::ReportArgs;
 pub use select::{ProjectArgs, RegistryArgs, SelectArgs};
 pub use sign::{KeyArg, SignArgs, SignCertArgs, SignImageArgs};

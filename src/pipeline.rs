@@ -160,6 +160,14 @@ pub async fn run(
     let (workers, ()) = tokio::join!(workers, warm);
     let mut finished: Vec<_> = workers.into_iter().flatten().collect();
     finished.sort_by_key(|(index, _)| *index);
+    for (index, finished) in &mut finished {
+        let last = workshop.registry.as_ref().and_then(|registry| registry.index_of(&targets[*index].image)).map(|digest| digest.to_string());
+        // Another architecture under the same tag came later.
+        if finished.record.index_digest.is_some() && last.is_some() && finished.record.index_digest != last {
+            finished.record.index_digest = last;
+            done(*index, &finished.record);
+        }
+    }
     finished.into_iter().map(|(_, finished)| finished).collect()
 }
 

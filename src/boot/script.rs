@@ -16,7 +16,7 @@
 use std::fmt::Write as _;
 
 use super::Plan;
-use crate::kmod::kernel_name;
+use crate::kmod::{kernel_name, parameter};
 use crate::template::quote_shell;
 
 /// Where the script and its files are in the virtual machine.
@@ -100,7 +100,7 @@ fn rounds(plan: &Plan, Programs { modprobe, cat, .. }: &Programs) -> String {
     let base = quote_shell(&plan.base);
     let load = |step: &str| -> String {
         let lines = plan.modules.iter().map(|module| {
-            let parameters = module.parameters.iter().map(|(name, value)| format!(" {}", quote_shell(&format!("{name}={}", kmod_value(value)))));
+            let parameters = module.parameters.iter().map(|(name, value)| format!(" {}", quote_shell(&parameter(name, value))));
             let name = kernel_name(&module.name);
             format!("run '{step} {name}' {modprobe} -d {base} {}{}\nstate {name}\n", quote_shell(&module.name), parameters.collect::<String>())
         });
@@ -126,11 +126,6 @@ fn rounds(plan: &Plan, Programs { modprobe, cat, .. }: &Programs) -> String {
         text.push_str(&load("reload"));
     }
     text
-}
-
-/// The kernel splits parameters at spaces, but not inside of double quotes.
-fn kmod_value(value: &str) -> String {
-    if value.contains(' ') { format!("\"{value}\"") } else { value.to_owned() }
 }
 
 /// What the kernel runs when it asks for a module itself.

@@ -1,7 +1,10 @@
 //! `kmodforge deploy`: manifests and units for what is published, on standard output.
 
+mod daemonset;
 mod files;
 mod fleet;
+mod helm;
+mod kustomize;
 mod systemd;
 
 use crate::cli::{DeployCommand, GlobalArgs};
@@ -14,11 +17,9 @@ use crate::ui::Ui;
 /// When there is nothing to deploy, or something is not published.
 pub async fn run(global: &GlobalArgs, command: DeployCommand, ui: &Ui) -> Result<Exit, Failure> {
     match command {
-        DeployCommand::Daemonset(args) => {
-            let fleet = fleet::gather(global, &args.fleet, ui).await?;
-            ui.data(&format!("{}\n", fleet.images.len()));
-            Ok(Exit::Done)
-        }
-        DeployCommand::Systemd(args) => systemd::run(global, &args, ui).await,
+        DeployCommand::Daemonset(args) => daemonset::run(&fleet::gather(global, &args.fleet, ui).await?, &args, ui)?,
+        DeployCommand::Helm(args) => helm::run(global, &args, ui).await?,
+        DeployCommand::Systemd(args) => systemd::run(global, &args, ui).await?,
     }
+    Ok(Exit::Done)
 }

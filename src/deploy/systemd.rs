@@ -18,7 +18,8 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use super::fleet::{Fleet, FleetImage};
-use crate::kmod::kernel_name;
+use super::manifest::UnwritableObject;
+use crate::kmod::{kernel_name, parameter};
 use crate::reference::Reference;
 use crate::rollout::{Rollout, System};
 use crate::template::{self, TemplateError};
@@ -59,6 +60,9 @@ pub enum SystemdError {
     /// A template of kmodforge is wrong.
     #[error(transparent)]
     Template(#[from] TemplateError),
+    /// A configuration cannot be written.
+    #[error(transparent)]
+    Unwritable(#[from] UnwritableObject),
 }
 
 /// Where programs and units are.
@@ -206,7 +210,7 @@ fn instructions(image: &FleetImage) -> Result<String, SystemdError> {
     for load in loads {
         line("load", &load.module)?;
         for (name, value) in &load.parameters {
-            line("parameter", &format!("{name}={value}"))?;
+            line("parameter", &parameter(name, value))?;
         }
     }
     if !unload {

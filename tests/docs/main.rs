@@ -15,7 +15,7 @@ use page::{Block, Page};
 use reader::Reader;
 
 /// What a line of a `text` block begins with when a reader would take it for a command.
-const COMMANDS: [&str; 6] = ["$ ", "make ", "kmodforge ", "docker ", "cargo ", "git "];
+const COMMANDS: [&str; 7] = ["$ ", "make ", "kmodforge ", "kubectl ", "docker ", "cargo ", "git "];
 
 fn run(path: &str) {
     let page = Page::read(path);
@@ -48,10 +48,12 @@ pages! {
     air_gap: "docs/air-gap.md",
     checks: "docs/checks.md",
     cli: "docs/cli.md",
+    deploy: "docs/deploy.md",
     design: "docs/design.md",
     distro_profiles: "docs/distro-profiles.md",
     driver_profiles: "docs/driver-profiles.md",
     getting_started: "docs/getting-started.md",
+    helm: "docs/helm.md",
     migrating: "docs/migrating.md",
     performance: "docs/performance.md",
     progress_json: "docs/progress-json.md",

@@ -6,10 +6,13 @@
 mod boot;
 mod builders;
 mod buildkit;
+mod daemonset;
 mod files;
 mod forge;
 mod heavy;
+mod helm;
 mod kernels;
+mod kubernetes;
 mod light;
 mod multi_arch;
 mod node;

@@ -11,9 +11,8 @@ use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
 use crate::files::{layers, unpack};
-use crate::forge::{Forge, newest};
-use crate::node::kernel_package;
-use crate::stack::{run, scratch};
+use crate::forge::{Forge, newest, published};
+use crate::stack::{kept, mirrored, run, scratch};
 
 const CODE: &str = "/usr/share/OVMF/OVMF_CODE_4M.secboot.fd";
 const VARIABLES: &str = "/usr/share/OVMF/OVMF_VARS_4M.snakeoil.fd";
@@ -37,7 +36,15 @@ $box poweroff -f
 
 /// The kernel of a release without Debian's signature, signed with the key that the firmware trusts.
 fn signed_kernel(release: &str, folder: &Path) -> PathBuf {
-    run(Command::new("dpkg-deb").arg("-x").arg(kernel_package(release)).arg(folder.join("package")));
+    let headers = &published("amd64").iter().find(|kernel| kernel.release == release).unwrap().headers;
+    let url = mirrored(&headers.replace("linux-headers-", "linux-image-").replacen("-amd64_", "-amd64-unsigned_", 1));
+    let package = kept("kernels").join(format!("{release}.deb"));
+    if !package.exists() {
+        let partial = package.with_extension(format!("{}.part", std::process::id()));
+        run(Command::new("curl").args(["-sSf", &url, "-o"]).arg(&partial));
+        fs::rename(partial, &package).unwrap();
+    }
+    run(Command::new("dpkg-deb").arg("-x").arg(&package).arg(folder.join("package")));
     let (key, signed) = (folder.join("db.key"), folder.join("vmlinuz"));
     run(Command::new("openssl").args(["rsa", "-in", KEY, "-passin", &format!("pass:{PASSPHRASE}"), "-out"]).arg(&key));
     run(Command::new("sbsign")

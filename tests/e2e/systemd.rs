@@ -5,12 +5,12 @@ use std::io::Write as _;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Once;
 
 use tempfile::TempDir;
 
 use crate::forge::{Forge, newest, newest_trixie};
-use crate::light::{REPOSITORY, built};
-use crate::node::{kernel_modules, kernel_package};
+use crate::node::{kernel_image, kernel_modules};
 use crate::secure_boot::initramfs;
 use crate::stack::{registry, run, scratch};
 
@@ -85,10 +85,16 @@ fn trixie() -> &'static str {
     newest_trixie()
 }
 
-/// Writes what `deploy systemd` makes of the images of a kernel.
+/// Writes what `deploy systemd` makes of the image of a kernel.
 fn deploy(kernel: &str, distro: &str, options: &[&str]) -> Forge {
-    built();
-    let forge = Forge::new(REPOSITORY, &format!("  - {{drivers: [v4l2loopback], distros: [\"{distro}\"], kernels: [\"{kernel}\"]}}\n"));
+    static BUILT: Once = Once::new();
+    let forge = |rows: &str| Forge::new("systemd", rows);
+    BUILT.call_once(|| {
+        let (a, b) = (newest(), trixie());
+        let rows = format!("  - {{drivers: [v4l2loopback], distros: [debian], kernels: [\"{a}\", \"{b}\"]}}\n");
+        forge(&rows).run(&["build", "--push"]).expect(0);
+    });
+    let forge = forge(&format!("  - {{drivers: [v4l2loopback], distros: [\"{distro}\"], kernels: [\"{kernel}\"]}}\n"));
     forge.run(&[&["deploy", "systemd"], options].concat()).expect(0);
     forge
 }
@@ -109,6 +115,10 @@ impl Root {
         root.write("etc/containers/policy.json", r#"{"default": [{"type": "insecureAcceptAnything"}]}"#);
         root.write("etc/containers/registries.conf", &format!("[[registry]]\nlocation = \"{}\"\ninsecure = true\n", guest_registry()));
         root.write("etc/fstab", "");
+        // On a busy machine, an emulated one is slow.
+        for service in ["systemd-modules-load", "systemd-journald"] {
+            root.write(&format!("etc/systemd/system/{service}.service.d/slow.conf"), "[Service]\nTimeoutSec=600\n");
+        }
         root.write("etc/machine-id", "0123456789abcdef0123456789abcdef\n");
         root.unit("kmf-disk.service", DISK, "local-fs.target");
         root.unit("kmf-test.service", TEST, "multi-user.target");
@@ -171,7 +181,7 @@ impl Root {
         machine.args(["-display", "none", "-serial", "stdio", "-drive", &format!("if=none,id=disk,format=raw,file={}", disk.display())]);
         machine.args(["-device", "virtio-blk-pci,drive=disk"]).args(options);
         machine.arg("-kernel").arg(kernel).arg("-initrd").arg(archive.path());
-        machine.args(["-append", "console=ttyS0 panic=-1 quiet mitigations=off net.ifnames=0 systemd.show_status=no systemd.mask=systemd-timesyncd.service"]);
+        machine.args(["-append", "console=ttyS0 panic=-1 quiet mitigations=off net.ifnames=0 systemd.show_status=no systemd.getty_auto=no systemd.default_timeout_start_sec=300 systemd.mask=systemd-timesyncd.service"]);
         let output = machine.stdin(Stdio::null()).output().unwrap();
         let said = String::from_utf8_lossy(&output.stdout).replace('\r', "");
         std::io::stderr().write_all(said.as_bytes()).unwrap();
@@ -182,11 +192,6 @@ impl Root {
 /// The registry as the machine sees it: 10.0.2.2 is what it runs on.
 fn guest_registry() -> String {
     registry().replace("127.0.0.1", "10.0.2.2")
-}
-
-fn vmlinuz(release: &str, folder: &Path) -> PathBuf {
-    run(Command::new("dpkg-deb").arg("-x").arg(kernel_package(release)).arg(folder));
-    folder.join(format!("boot/vmlinuz-{release}"))
 }
 
 /// Puts a tree onto a host, whose registry has another address.
@@ -226,7 +231,7 @@ fn a_host_loads_from_the_registry_from_its_disk_and_from_an_extension() {
     let disk = folder.path().join("disk");
     fs::File::create(&disk).unwrap().set_len(64 << 20).unwrap();
     run(Command::new("/sbin/mke2fs").args(["-q", "-t", "ext4"]).arg(&disk));
-    let kernel = vmlinuz(trixie(), folder.path());
+    let kernel = kernel_image(trixie());
     let first = root.boot(&kernel, &disk, FIRST, &["-netdev", "user,id=net", "-device", "virtio-net-pci,netdev=net"]);
     let list = first.iter().find(|line| line.starts_with("list: ")).cloned().unwrap_or_default();
     assert!(list.starts_with("list: v4l2loopback\tloaded\t"), "{first:?}");

@@ -20,7 +20,9 @@ mod world;
 
 mod attaching;
 mod building;
+mod deploying;
 mod happy;
+mod hosting;
 mod interrupts;
 mod local;
 mod publishing;

@@ -3,7 +3,7 @@
 use crate::cli::{FleetArgs, GlobalArgs, SelectArgs};
 use crate::commands::plan::arguments;
 use crate::commands::session::{Session, source_date_epoch};
-use crate::commands::{records, selection};
+use crate::commands::{records, selection, signing};
 use crate::deploy::fleet::{Fleet, FleetError};
 use crate::error::{Exit, Failure};
 use crate::image::layer::Compression;
@@ -34,7 +34,7 @@ pub(super) async fn gather(global: &GlobalArgs, args: &FleetArgs, ui: &Ui) -> Re
 }
 
 fn of_files(args: &FleetArgs) -> Result<Vec<TargetRecord>, Failure> {
-    if is_selecting(&args.select) {
+    if is_selecting(&args.select) || args.certificate.sign_cert.is_some() {
         return Err(Failure::new(Exit::Usage, "records and a selection of targets exclude each other")
             .help("name records, whose images are deployed, or drivers and kernels, whose images are looked for in the registry"));
     }
@@ -60,7 +60,8 @@ async fn of_registry(global: &GlobalArgs, args: &FleetArgs, ui: &Ui) -> Result<V
             .help("name one: --repo REGISTRY/PATH, or `repository:` in the project file")
             .help("or name the record of a build: kmodforge-record.json"));
     }
-    let mut plan = selection::plan(&session, &args.select, &arguments(Compression::default(), source_date_epoch()?)).await?;
+    let recipe = arguments(Compression::default(), source_date_epoch()?) + &signing::arguments(&args.certificate)?;
+    let mut plan = selection::plan(&session, &args.select, &recipe).await?;
     let registry = session.registry(&args.registry)?;
     let bases = selection::base_digests(&session, &registry, &plan).await;
     selection::settle(&mut plan, &registry, &bases, false).await?;

@@ -18,7 +18,7 @@ use crate::ui::Ui;
 ///
 /// # Errors
 /// When images are missing or something cannot be written.
-pub(super) async fn run(global: &GlobalArgs, args: &SystemdArgs, ui: &Ui) -> Result<Exit, Failure> {
+pub(super) async fn run(global: &GlobalArgs, args: &SystemdArgs, ui: &Ui) -> Result<(), Failure> {
     if args.output.is_none() && (args.sysext.is_some() || args.format == SystemdFormat::Tree) {
         return Err(Failure::new(Exit::Usage, "there is no folder to write to")
             .help("name one: --output DIR")
@@ -47,7 +47,7 @@ pub(super) async fn run(global: &GlobalArgs, args: &SystemdArgs, ui: &Ui) -> Res
         }
     }
     tell(args, &fleet, ui);
-    Ok(Exit::Done)
+    Ok(())
 }
 
 /// What is taken for granted, and what is left to do.
@@ -127,7 +127,7 @@ impl From<SystemdError> for Failure {
             SystemdError::Text { .. } => failure
                 .fact("expected", "one line of text; names of letters, digits and `._+~-`")
                 .help("records come from the profiles: correct the driver's, and build again"),
-            SystemdError::Template(_) => Self { exit: Exit::Failed, ..failure }.help("this is a fault of kmodforge"),
+            SystemdError::Template(_) | SystemdError::Unwritable(_) => Self { exit: Exit::Failed, ..failure }.help("this is a fault of kmodforge"),
         }
     }
 }

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::{ENABLED, HostFile, Place, SystemdError, Unit, drivers, files, instance, units};
 use crate::deploy::fleet::Fleet;
+use crate::deploy::manifest::yaml;
 
 /// Version of Ignition's specification: the one of Butane's `flatcar` 1.0.0 and `fcos` 1.4.0, which both systems read.
 const IGNITION: &str = "3.3.0";
@@ -92,7 +93,7 @@ pub fn butane(fleet: &Fleet) -> Result<String, SystemdError> {
     }
     let is_fedora = fleet.images.iter().all(|image| image.rollout.system.id == "fedora");
     let (variant, version) = if is_fedora { ("fcos", "1.4.0") } else { ("flatcar", "1.0.0") };
-    Ok(yaml(&Config::new(Head { variant, version }, fleet, |inline| Inline { inline })?))
+    Ok(yaml("Butane", &Config::new(Head { variant, version }, fleet, |inline| Inline { inline })?)?)
 }
 
 /// Ignition's configuration: <https://coreos.github.io/ignition/configuration-v3_3/>.
@@ -139,11 +140,5 @@ pub fn cloud_init(fleet: &Fleet) -> Result<String, SystemdError> {
     enable.extend(ENABLED.map(str::to_owned));
     enable.extend(drivers(fleet).into_iter().map(instance));
     let data = UserData { write_files: super::tree(fleet)?.into_iter().map(file).collect(), runcmd: vec![words(&["systemctl", "daemon-reload"]), enable] };
-    Ok(format!("#cloud-config\n{}", yaml(&data)))
-}
-
-/// Texts of several lines as they are, and none broken.
-fn yaml(value: &impl Serialize) -> String {
-    let options = serde_saphyr::ser_options! { folded_wrap_chars: usize::MAX };
-    serde_saphyr::to_string_with_options(value, options).unwrap_or_default()
+    Ok(format!("#cloud-config\n{}", yaml("cloud-init", &data)?))
 }

@@ -62,7 +62,7 @@ fn a_description_says_everything_that_a_node_does() {
     let digest = fixture::index_digest();
     let expected = format!(
         "# v4l2loopback 0.15.3\nimage registry.example/drivers/v4l2loopback@{digest}\narch amd64\narch arm64\nremove r8169_old\nfirst mii\n\
-         load v4l2loopback\nparameter card_label=two words\nparameter devices=2\nload second\nunload no\n"
+         load v4l2loopback\nparameter card_label=\"two words\"\nparameter devices=2\nload second\nunload no\n"
     );
     assert_eq!(text_of(&fleet, "etc/kmodforge/drivers/v4l2loopback/debian-12/6.1.0-56-amd64"), expected);
 }
