@@ -22,6 +22,7 @@ mod attaching;
 mod building;
 mod deploying;
 mod happy;
+mod hosting;
 mod interrupts;
 mod kmm;
 mod layouts;
