@@ -46,13 +46,8 @@ pub(crate) fn validate(manifest: &Path) {
     }
 }
 
-<<<<<<< HEAD
-/// A forge with the record of what is published, in which a driver asks for everything.
-pub(crate) fn forge() -> Forge {
-=======
 /// A forge with the record of what is published, in which one image asks for everything.
-fn forge() -> Forge {
->>>>>>> daemonset
+pub(crate) fn forge() -> Forge {
     let forge = Forge::new(REPOSITORY, "  []\n");
     let mut record = serde_json::to_value(built().record()).unwrap();
     for target in record["targets"].as_array_mut().unwrap() {
