@@ -5,10 +5,11 @@ use std::path::Path;
 use super::licence::{Licence, NotOne};
 use super::{CHECKS, Policy, PolicyFile, Signer, SignerRule};
 use crate::attest::PublicKey;
+use crate::boot;
+use crate::check;
 use crate::error::Failure;
 use crate::pki::Certificate;
 use crate::yaml::{Source, Spot, Trail, nearest};
-use crate::{boot, check};
 
 /// Something in a policy that cannot be meant, and where it is.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -181,7 +182,7 @@ impl From<Impossible> for Failure {
         let failure = spot.failure(reason.to_string(), &label);
         let word = match &reason {
             Reason::UnknownCheck(id) => nearest(id, known_checks()).map(str::to_owned),
-            Reason::Licence { text, .. } => nearest(text, Licence::names()).map(str::to_owned),
+            Reason::Licence { text, .. } => Licence::nearest(text).map(str::to_owned),
             _ => None,
         };
         match (word, &reason) {
