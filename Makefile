@@ -20,7 +20,7 @@ test: setup ## unit, command line, documentation and end-to-end tests, on privat
 	cargo test --locked --features e2e --no-run
 	scripts/stack.sh run --docker --buildkitd --base bookworm,trixie,sid -- cargo test --locked --features e2e --no-fail-fast
 
-fuzz: ## feed every parser of foreign files with nonsense, 30 seconds each
+fuzz: setup ## feed every parser of foreign files with nonsense, 30 seconds each
 	@scripts/fuzz.sh 30
 
 quickstart: ## build real driver images for real kernels, and show what came out

@@ -118,6 +118,18 @@ impl Registry {
         Ok((config.architecture == arch.oci()).then_some(StoredImage { digest, manifest, config, manifest_json, config_json: bytes }))
     }
 
+    /// A small blob, checked against its digest.
+    ///
+    /// # Errors
+    /// When the registry does not have it, or sends something else.
+    pub async fn blob(&self, reference: &Reference, blob: &Descriptor) -> Result<Vec<u8>, RegistryError> {
+        let scope = Scope::new(reference, Action::Pull);
+        let response = self.get_blob(&scope, &blob.digest).await?;
+        let bytes = within(STALLED, read(response, LARGEST_DOCUMENT)).await.map_err(|problem| scope.error(problem))?;
+        check(&scope, &blob.digest, Digest::of(&bytes))?;
+        Ok(bytes)
+    }
+
     /// Fetches a blob into a file and checks its digest; a broken transfer is begun again.
     ///
     /// # Errors

@@ -135,7 +135,8 @@ fn type_of(value: &Value) -> String {
 
 fn link(reference: &str) -> String {
     let name = reference.rsplit('/').next().unwrap();
-    let plain = matches!(name, "Id" | "Version" | "Sha256Hex" | "InnerPath" | "KernelVersion" | "ConfigRule" | "Arch" | "Family" | "Answer" | "Seconds");
+    let plain =
+        matches!(name, "Id" | "Version" | "Sha256Hex" | "InnerPath" | "KernelVersion" | "ConfigRule" | "Arch" | "Family" | "Answer" | "Seconds" | "Hash");
     if plain || name.ends_with("Selector") { format!("[{name}](#values)") } else { format!("[{name}](#{})", name.to_lowercase()) }
 }
 
