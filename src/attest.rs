@@ -12,6 +12,7 @@ pub mod cosign;
 pub mod key;
 mod secretbox;
 pub mod statement;
+pub mod verify;
 
 use std::collections::BTreeMap;
 
@@ -20,8 +21,9 @@ use serde_json::Value;
 
 use crate::image::manifest::{Blob, Descriptor, MANIFEST};
 
-pub use key::{KeyError, SigningKey, VerifyingKey};
+pub use key::{KeyError, SigningKey};
 pub use statement::{Statement, Subject};
+pub use verify::{Proof, PublicKey};
 
 /// Media type of the configuration of what is no image (OCI image specification 1.1, "Guidance for an Empty Descriptor").
 const EMPTY: &str = "application/vnd.oci.empty.v1+json";

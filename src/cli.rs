@@ -24,7 +24,7 @@ pub use sign::{KeyArg, SignArgs, SignCertArgs, SignImageArgs};
 pub use values::{DistroArg, Fallback, Output, SecretArg, SecretSource};
 pub use verbs::{
     CompletionsArgs, DoctorArgs, KernelsCommand, KernelsListArgs, KernelsMatchArgs, ListFormat, ManArgs, PlanArgs, PlanFormat, ProfileCheckArgs,
-    ProfileCommand, ProfileKind, ProfileListArgs, ProfileSchemaArgs, ProfileShowArgs, RenderArgs, SchemaKind, ShowFormat, TextFormat, VerifyArgs,
+    ProfileCommand, ProfileKind, ProfileListArgs, ProfileSchemaArgs, ProfileShowArgs, RenderArgs, SchemaKind, ShowFormat, TextFormat, VerifyArgs, VerifyFormat,
 };
 
 const EXAMPLES: &str = "\

@@ -21,7 +21,7 @@ fuzz_target!(|data: &[u8]| {
         Fixed { key, image, digest, entry }
     });
     FIXED.with(|Fixed { key, image, digest, entry }| {
-        let key = key.verifying();
+        let key = key.public();
         assert_eq!(Statement::opened(data, &key), None);
         let _ = envelopes(data);
         if let Some(added) = with_entries(Some(data), std::slice::from_ref(entry)) {

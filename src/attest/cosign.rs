@@ -7,8 +7,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 
-use super::key::{SigningKey, VerifyingKey};
+use super::key::SigningKey;
 use super::statement::{ENVELOPE, Statement};
+use super::verify::PublicKey;
 use super::{Artifact, ArtifactManifest};
 use crate::image::manifest::{Blob, CONFIG, Config, Descriptor, MANIFEST, RootFs, RunConfig};
 use crate::reference::{Digest, Reference};
@@ -16,7 +17,7 @@ use crate::reference::{Digest, Reference};
 /// Media type of what a signature signs.
 const SIMPLE_SIGNING: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
 /// Annotation of a layer: the signature of its bytes, in base64. Empty where the bytes hold it themselves.
-const SIGNATURE: &str = "dev.cosignproject.cosign/signature";
+pub(super) const SIGNATURE: &str = "dev.cosignproject.cosign/signature";
 
 /// One signature or attestation.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -116,12 +117,12 @@ pub fn with_entries(present: Option<&[u8]>, entries: &[Entry]) -> Option<Artifac
 
 /// Whether a manifest of signatures has one of an image by a key.
 #[must_use]
-pub fn is_signed(manifest: &[u8], image: &Reference, digest: &Digest, key: &VerifyingKey) -> bool {
+pub fn is_signed(manifest: &[u8], image: &Reference, digest: &Digest, key: &PublicKey) -> bool {
     let Ok(manifest) = serde_json::from_slice::<ArtifactManifest>(manifest) else { return false };
     let payload = payload(image, digest);
     let of_payload = Digest::of(&payload);
-    let signatures = manifest.layers.iter().filter(|layer| layer.digest == of_payload).filter_map(|layer| layer.annotations.get(SIGNATURE));
-    signatures.filter_map(|signature| STANDARD.decode(signature).ok()).any(|signature| key.verifies(&payload, &signature))
+    let mut signatures = manifest.layers.iter().filter(|layer| layer.digest == of_payload).filter_map(|layer| layer.annotations.get(SIGNATURE));
+    signatures.any(|signature| key.verifies(&payload, signature))
 }
 
 /// The envelopes that a manifest of attestations names, in its order; none if it cannot be read.

@@ -2,12 +2,13 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use p256::ecdsa::signature::{Signer as _, Verifier as _};
-use p256::ecdsa::{Signature, SigningKey as P256Key, VerifyingKey as P256PublicKey};
-use p256::pkcs8::{DecodePrivateKey as _, DecodePublicKey as _, EncodePublicKey as _, LineEnding};
+use p256::ecdsa::signature::Signer as _;
+use p256::ecdsa::{Signature, SigningKey as P256Key};
+use p256::pkcs8::{DecodePrivateKey as _, EncodePublicKey as _, LineEnding};
 use zeroize::Zeroizing;
 
 use super::secretbox;
+use super::verify::PublicKey;
 use crate::error::{Exit, Failure};
 
 /// An ECDSA key on the curve P-256; signatures are over SHA-256 and deterministic (RFC 6979).
@@ -71,8 +72,8 @@ impl SigningKey {
 
     /// The half that anybody may have.
     #[must_use]
-    pub fn verifying(&self) -> VerifyingKey {
-        VerifyingKey { key: *self.key.verifying_key() }
+    pub fn public(&self) -> PublicKey {
+        PublicKey(*self.key.verifying_key())
     }
 
     /// The public half, as `cosign verify --key` takes it.
@@ -82,28 +83,16 @@ impl SigningKey {
     }
 }
 
-/// The public half of a [`SigningKey`].
-#[derive(Clone, Debug)]
-pub struct VerifyingKey {
-    key: P256PublicKey,
-}
-
-impl VerifyingKey {
+impl PublicKey {
     /// Reads a public key from PEM, or the public half of a private one (`password` opens it).
     ///
     /// # Errors
     /// When there is none, it is for another algorithm, or the password does not open it.
-    pub fn from_pem(pem: &str, password: Option<&str>) -> Result<Self, KeyError> {
+    pub fn of_pair(pem: &str, password: Option<&str>) -> Result<Self, KeyError> {
         match block(pem).ok_or(KeyError::NotPem)? {
-            ("PUBLIC KEY", _) => P256PublicKey::from_public_key_pem(pem.trim()).map(|key| Self { key }).map_err(|_| KeyError::OtherAlgorithm),
-            _ => SigningKey::from_pem(pem, password).map(|key| key.verifying()),
+            ("PUBLIC KEY", _) => Self::from_pem(pem).map_err(|_| KeyError::OtherAlgorithm),
+            _ => SigningKey::from_pem(pem, password).map(|key| key.public()),
         }
-    }
-
-    /// Whether the key has signed these bytes.
-    #[must_use]
-    pub fn verifies(&self, bytes: &[u8], signature: &[u8]) -> bool {
-        Signature::from_der(signature).is_ok_and(|signature| self.key.verify(bytes, &signature).is_ok())
     }
 }
 

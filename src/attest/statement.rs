@@ -7,7 +7,8 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::key::{SigningKey, VerifyingKey};
+use super::key::SigningKey;
+use super::verify::{PublicKey, signed_payload};
 use super::{Document, IN_TOTO};
 use crate::image::manifest::Blob;
 use crate::reference::Digest;
@@ -66,15 +67,8 @@ impl Statement {
 
     /// The statement in an envelope, if this key has signed it.
     #[must_use]
-    pub fn opened(envelope: &[u8], key: &VerifyingKey) -> Option<Self> {
-        let envelope: Envelope = serde_json::from_slice(envelope).ok()?;
-        let payload = STANDARD.decode(&envelope.payload).ok()?;
-        let signed = pre_authentication_encoding(&envelope.payload_type, &payload);
-        let is_ours = |signature: &Signature| STANDARD.decode(&signature.sig).is_ok_and(|signature| key.verifies(&signed, &signature));
-        if envelope.payload_type != IN_TOTO || !envelope.signatures.iter().any(is_ours) {
-            return None;
-        }
-        let written: Written = serde_json::from_slice(&payload).ok()?;
+    pub fn opened(envelope: &[u8], key: &PublicKey) -> Option<Self> {
+        let written: Written = serde_json::from_slice(&signed_payload(key, envelope)?).ok()?;
         let subject = |entry: WrittenSubject| Some(Subject { digest: format!("sha256:{}", entry.digest.get("sha256")?).parse().ok()?, name: entry.name });
         let subjects = written.subject.into_iter().filter_map(subject).collect();
         Some(Self { subjects, predicate_type: written.predicate_type, predicate: written.predicate })
@@ -85,20 +79,6 @@ impl Statement {
     pub fn is_about(&self, digest: &Digest) -> bool {
         self.subjects.iter().any(|subject| subject.digest == *digest)
     }
-}
-
-/// An envelope as anybody may have written it.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Envelope {
-    payload_type: String,
-    payload: String,
-    signatures: Vec<Signature>,
-}
-
-#[derive(Deserialize)]
-struct Signature {
-    sig: String,
 }
 
 /// A statement as anybody may have written it.
@@ -119,7 +99,7 @@ struct WrittenSubject {
 }
 
 /// What is really signed (DSSE protocol, "PAE"): no other kind of payload has these bytes.
-fn pre_authentication_encoding(payload_type: &str, payload: &[u8]) -> Vec<u8> {
+pub(super) fn pre_authentication_encoding(payload_type: &str, payload: &[u8]) -> Vec<u8> {
     let mut bytes = format!("DSSEv1 {} {payload_type} {} ", payload_type.len(), payload.len()).into_bytes();
     bytes.extend_from_slice(payload);
     bytes

@@ -106,7 +106,7 @@ fn adding_keeps_what_others_have_signed_and_adds_nothing_twice() {
     let entry = |digest| Entry::signature(&image(), digest, &key());
     let first = with_entries(None, &[entry(&other)]).unwrap();
     let both = with_entries(Some(&first.manifest.bytes), &[entry(&digest)]).unwrap();
-    let is_signed = |artifact: &Artifact, digest: &Digest| is_signed(&artifact.manifest.bytes, &image(), digest, &key().verifying());
+    let is_signed = |artifact: &Artifact, digest: &Digest| is_signed(&artifact.manifest.bytes, &image(), digest, &key().public());
     assert!(is_signed(&both, &other) && is_signed(&both, &digest) && !is_signed(&first, &digest));
     assert_eq!(with_entries(Some(&both.manifest.bytes), &[entry(&digest), entry(&other)]), None);
 }
@@ -128,14 +128,14 @@ fn an_envelope_opens_for_its_key_alone() {
     let subject = Subject { name: "registry.example/drivers/x".into(), digest: Digest::of(b"image") };
     let statement = Statement { subjects: vec![subject], predicate_type: "https://example.org/p".into(), predicate: serde_json::json!({"b": 1, "a": [2]}) };
     let envelope = statement.envelope(&key()).bytes;
-    assert_eq!(Statement::opened(&envelope, &key().verifying()), Some(statement.clone()));
-    assert_eq!(Statement::opened(&envelope, &key().verifying()).unwrap().to_bytes(), statement.to_bytes());
+    assert_eq!(Statement::opened(&envelope, &key().public()), Some(statement.clone()));
+    assert_eq!(Statement::opened(&envelope, &key().public()).unwrap().to_bytes(), statement.to_bytes());
     assert!(statement.is_about(&Digest::of(b"image")) && !statement.is_about(&Digest::of(b"other")));
     let text = String::from_utf8(envelope).unwrap();
     let other = Statement { predicate: serde_json::json!({}), ..statement.clone() };
     let payload = |statement: &Statement| base64::engine::general_purpose::STANDARD.encode(statement.to_bytes());
-    assert_eq!(Statement::opened(text.replace(&payload(&statement), &payload(&other)).as_bytes(), &key().verifying()), None);
-    assert_eq!(Statement::opened(b"{}", &key().verifying()), None);
+    assert_eq!(Statement::opened(text.replace(&payload(&statement), &payload(&other)).as_bytes(), &key().public()), None);
+    assert_eq!(Statement::opened(b"{}", &key().public()), None);
     let artifact = with_entries(None, &[Entry::attestation(&statement, &key())]).unwrap();
     assert_eq!(envelopes(&artifact.manifest.bytes)[0].digest, Digest::of(text.as_bytes()));
 }
@@ -145,11 +145,11 @@ fn the_public_half_is_enough_to_tell_who_signed() {
     let digest = Digest::of(b"image");
     let artifact = with_entries(None, &[Entry::signature(&image(), &digest, &key())]).unwrap();
     for (pem, password) in [(PUBLIC, None), (PKCS8, None), (SEALED, Some("secret"))] {
-        assert!(is_signed(&artifact.manifest.bytes, &image(), &digest, &VerifyingKey::from_pem(pem, password).unwrap()));
+        assert!(is_signed(&artifact.manifest.bytes, &image(), &digest, &PublicKey::of_pair(pem, password).unwrap()));
     }
-    assert!(!is_signed(&artifact.manifest.bytes, &image(), &Digest::of(b"other"), &key().verifying()));
-    assert_eq!(VerifyingKey::from_pem("text", None).unwrap_err(), KeyError::NotPem);
-    assert_eq!(VerifyingKey::from_pem(&PUBLIC.replace("MFkw", "MFkx"), None).unwrap_err(), KeyError::OtherAlgorithm);
+    assert!(!is_signed(&artifact.manifest.bytes, &image(), &Digest::of(b"other"), &key().public()));
+    assert_eq!(PublicKey::of_pair("text", None).unwrap_err(), KeyError::NotPem);
+    assert_eq!(PublicKey::of_pair(&PUBLIC.replace("MFkw", "MFkx"), None).unwrap_err(), KeyError::OtherAlgorithm);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use futures::stream::{StreamExt as _, TryStreamExt as _};
 use zeroize::Zeroizing;
 
-use crate::attest::{SigningKey, VerifyingKey};
+use crate::attest::{PublicKey, SigningKey};
 use crate::cli::AttachArgs;
 use crate::env;
 use crate::error::{Exit, Failure, io_words};
@@ -68,7 +68,7 @@ pub(super) fn choice(project: Option<&Project>, args: &AttachArgs, push: bool) -
 /// When the key cannot be used.
 pub(super) fn expected(project: Option<&Project>, args: &AttachArgs) -> Result<Option<Expected>, Failure> {
     let Some(Wishes { sbom, provenance, key }) = Wishes::of(project, args) else { return Ok(None) };
-    let key = key.as_deref().map(|place| read(place, VerifyingKey::from_pem)).transpose()?;
+    let key = key.as_deref().map(|place| read(place, PublicKey::of_pair)).transpose()?;
     Ok(Some(Expected { sbom, provenance, key }))
 }
 

@@ -29,14 +29,14 @@ pub use self::missing::{Expected, missing_of};
 use self::work::Work;
 
 /// Type of the predicate of a report of checks (in-toto attestation framework, "Test Result").
-const CHECKS_TYPE: &str = "https://in-toto.io/attestation/test-result/v0.1";
+pub const CHECKS_TYPE: &str = "https://in-toto.io/attestation/test-result/v0.1";
 
 /// Media type of what a kernel said.
 const BOOT_LOG: &str = "application/vnd.kmodforge.boot-log.v1";
 /// A kernel that says more than so many bytes says the same again and again.
 const LARGEST_LOG: usize = 4 << 20;
 /// What the checks are.
-const CHECKS_PAGE: &str = concat!(env!("CARGO_PKG_REPOSITORY"), "/blob/main/docs/checks.md");
+pub const CHECKS_PAGE: &str = concat!(env!("CARGO_PKG_REPOSITORY"), "/blob/main/docs/checks.md");
 
 /// What is attached to images.
 #[derive(Clone, Debug)]
@@ -53,7 +53,7 @@ impl Attach {
     /// What a published image must have, so that nothing is to be attached to it.
     #[must_use]
     pub fn expected(&self) -> Expected {
-        Expected { sbom: self.sbom, provenance: self.provenance, key: self.key.as_ref().map(|key| key.verifying()) }
+        Expected { sbom: self.sbom, provenance: self.provenance, key: self.key.as_ref().map(|key| key.public()) }
     }
 }
 

@@ -27,6 +27,7 @@ mod attaching;
 mod building;
 mod happy;
 mod interrupts;
+mod layouts;
 mod local;
 mod publishing;
 mod selecting;
@@ -34,6 +35,7 @@ mod signing_modules;
 mod sources;
 mod trusting;
 mod usage;
+mod verifying;
 
 // What the two fakes find in the crate that they come from.
 use kmodforge::buildkit::{BuildKit, Endpoint};

@@ -57,7 +57,9 @@ async fn what_a_project_file_says_is_told_likewise() {
     ] {
         all += &told(&world(&format!("sign: {sign}\n")).await, &[]).await;
     }
-    assert_data_eq!(all, str![[r#"
+    assert_data_eq!(
+        all,
+        str![[r#"
 error: there is a key to sign with, but no certificate
   help      name the key's certificate: --sign-cert FILE, or `certificate` below `sign` in the project file
 exit 2
@@ -72,7 +74,8 @@ error: the passphrase does not open the signing key `rsa-encrypted.key`
   help      see --sign-passphrase-file and KMODFORGE_SIGN_PASSPHRASE
 exit 2
 
-"#]]);
+"#]]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

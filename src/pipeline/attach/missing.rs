@@ -2,7 +2,7 @@
 
 use super::CHECKS_TYPE;
 use crate::attest::cosign::{is_signed, signatures_of};
-use crate::attest::{IN_TOTO, SPDX, VerifyingKey, has_referrer};
+use crate::attest::{IN_TOTO, PublicKey, SPDX, has_referrer};
 use crate::reference::{Digest, Reference};
 use crate::registry::{Registry, RegistryError};
 use crate::{provenance, sbom};
@@ -15,7 +15,7 @@ pub struct Expected {
     /// Provenance.
     pub provenance: bool,
     /// Signatures by this key.
-    pub key: Option<VerifyingKey>,
+    pub key: Option<PublicKey>,
 }
 
 /// What a published image and the index that its tag points to lack; `None` if they have everything.

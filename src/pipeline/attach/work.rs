@@ -89,8 +89,8 @@ impl<'a> Work<'a> {
         let Some(document) = self.registry.manifest(&place).await? else { return Ok(Vec::new()) };
         let mut newest = BTreeMap::new();
         for envelope in envelopes(&document.bytes) {
-            let bytes = self.registry.blob(self.image, &envelope).await?;
-            if let Some(statement) = Statement::opened(&bytes, &key.verifying()).filter(|statement| statement.is_about(digest)) {
+            let bytes = self.registry.blob(self.image, &envelope.digest).await?;
+            if let Some(statement) = Statement::opened(&bytes, &key.public()).filter(|statement| statement.is_about(digest)) {
                 newest.insert(statement.predicate_type.clone(), statement);
             }
         }
