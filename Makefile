@@ -24,7 +24,7 @@ test: setup ## unit, command line, documentation and end-to-end tests, on privat
 test-drivers: setup ## zfs and nvidia-open, compiled and loaded for every release of Debian: an hour
 	KMODFORGE_TEST_DRIVERS=all scripts/stack.sh run --docker --base bookworm,trixie,sid -- cargo test --locked --features e2e --test e2e heavy::
 
-fuzz: ## feed every parser of foreign files with nonsense, 30 seconds each
+fuzz: setup ## feed every parser of foreign files with nonsense, 30 seconds each
 	@scripts/fuzz.sh 30
 
 quickstart: ## build real driver images for real kernels, and show what came out

@@ -84,8 +84,8 @@ def main():
         "repository: 127.0.0.1:9/drivers\n"
         "mirrors:\n"
         "  packages:\n"
-        f'    "http://ftp.debian.org/debian": "{address}/debian"\n'
-        f'    "http://security.debian.org/debian-security": "{address}/security"\n'
+        f'    "http://ftp.debian.org/debian": {{url: "{address}/debian", trusted: true}}\n'
+        f'    "http://security.debian.org/debian-security": {{url: "{address}/security", trusted: true}}\n'
     )
     print(address, flush=True)
     serving.serve_forever()

@@ -69,7 +69,7 @@ pub struct Document {
     /// The file's name for those who download it: `sbom.spdx.json`.
     pub file: &'static str,
     /// Type of the predicate that it is, or is part of: `https://spdx.dev/Document`. A log is none.
-    pub predicate_type: Option<&'static str>,
+    pub predicate_type: Option<String>,
     /// The document itself, in a form that needs no signature around it.
     pub blob: Blob,
 }
@@ -79,7 +79,7 @@ impl Document {
     #[must_use]
     pub fn referrer(&self, subject: &Descriptor) -> Referrer {
         let config = Blob::new(EMPTY, b"{}".to_vec());
-        let annotations: BTreeMap<_, _> = self.predicate_type.iter().map(|kind| (PREDICATE_TYPE.to_owned(), (*kind).to_owned())).collect();
+        let annotations: BTreeMap<_, _> = self.predicate_type.iter().map(|kind| (PREDICATE_TYPE.to_owned(), kind.clone())).collect();
         let title = BTreeMap::from([(TITLE.to_owned(), self.file.to_owned())]);
         let manifest = ArtifactManifest {
             schema_version: 2,

@@ -1,16 +1,17 @@
 //! The profiles there are: embedded ones, and those of a directory that add to them or replace them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use rust_embed::RustEmbed;
 
 use crate::error::{Exit, Failure};
 use crate::kernel::KernelRelease;
+use crate::openpgp::{Keyring, KeyringError, Keyrings};
 use crate::profile::distro::{DistroProfile, Recognised};
 use crate::profile::driver::DriverProfile;
 use crate::profile::{ProfileError, Profiles};
-use crate::yaml::nearest;
+use crate::yaml::{Source, Spot, Trail, nearest};
 
 #[derive(RustEmbed)]
 #[folder = "distros/"]
@@ -19,6 +20,13 @@ struct EmbeddedDistros;
 #[derive(RustEmbed)]
 #[folder = "drivers/"]
 struct EmbeddedDrivers;
+
+#[derive(RustEmbed)]
+#[folder = "keyrings/"]
+struct EmbeddedKeyrings;
+
+/// Where keyrings are.
+const KEYRINGS: &str = "keyrings";
 
 /// A profile with the file it comes from.
 #[derive(Clone, Debug)]
@@ -36,6 +44,7 @@ pub struct Entry<P> {
 pub struct Catalog {
     drivers: BTreeMap<String, Entry<DriverProfile>>,
     distros: BTreeMap<String, Entry<DistroProfile>>,
+    keyrings: Keyrings,
 }
 
 /// Why there is no catalogue, or not what was looked for in it.
@@ -55,6 +64,24 @@ pub enum CatalogError {
     /// `--profiles` names a directory without profiles.
     #[error("{} has neither `drivers` nor `distros`", .0.display())]
     NoProfiles(PathBuf),
+    /// A file holds no keys.
+    #[error("`{}` is no keyring: {error}", file.display())]
+    Keyring {
+        /// The file.
+        file: PathBuf,
+        /// Why.
+        error: KeyringError,
+    },
+    /// A distribution's repositories are signed by a keyring that is not there.
+    #[error("unknown keyring `{name}`")]
+    UnknownKeyring {
+        /// Where it is named.
+        spot: Box<Spot>,
+        /// Its name.
+        name: String,
+        /// What there is.
+        known: Vec<String>,
+    },
     /// A profile's file is not called after its id.
     #[error("{} holds the profile `{id}`", file.display())]
     FileName {
@@ -139,18 +166,72 @@ impl Kind for DistroProfile {
 impl Catalog {
     /// The profiles that are part of the program.
     pub fn embedded() -> Result<Self, CatalogError> {
-        Ok(Self { drivers: embedded::<DriverProfile, EmbeddedDrivers>()?, distros: embedded::<DistroProfile, EmbeddedDistros>()? })
+        let (drivers, distros) = (embedded::<DriverProfile, EmbeddedDrivers>()?, embedded::<DistroProfile, EmbeddedDistros>()?);
+        let catalog = Self { drivers, distros, keyrings: embedded_keyrings()? };
+        catalog.check_keyrings(&catalog.distros)?;
+        Ok(catalog)
     }
 
-    /// Adds the profiles of `DIR/drivers/*.yaml` and `DIR/distros/*.yaml`; one with a known id replaces the known one.
+    /// Adds the profiles of `DIR/drivers/*.yaml` and `DIR/distros/*.yaml`, and the keyrings `DIR/keyrings/*.asc` and `*.gpg`; one with a known name
+    /// replaces the known one.
     pub fn with_dir(mut self, directory: &Path) -> Result<Self, CatalogError> {
         let (drivers, distros) = (read::<DriverProfile>(directory)?, read::<DistroProfile>(directory)?);
-        if drivers.is_none() && distros.is_none() {
+        let keyrings = read_keyrings(directory)?;
+        if drivers.is_none() && distros.is_none() && keyrings.is_empty() {
             return Err(CatalogError::NoProfiles(directory.to_owned()));
         }
+        self.keyrings.extend(keyrings);
         self.drivers.extend(drivers.unwrap_or_default());
-        self.distros.extend(distros.unwrap_or_default());
+        let distros = distros.unwrap_or_default();
+        self.check_keyrings(&distros)?;
+        self.distros.extend(distros);
         Ok(self)
+    }
+
+    /// Keyrings of repositories, by name.
+    #[must_use]
+    pub fn keyrings(&self) -> &Keyrings {
+        &self.keyrings
+    }
+
+    /// Whether there is every keyring that a distribution names.
+    ///
+    /// # Errors
+    /// Where one is named that is not there.
+    pub fn check_keyrings_of(&self, profile: &DistroProfile, document: &Source) -> Result<(), CatalogError> {
+        let unknown = |name: &crate::profile::Id| !self.keyrings.contains_key(name.as_str());
+        let fail = |trail: Trail, name: &crate::profile::Id| CatalogError::UnknownKeyring {
+            spot: Box::new(document.spot(&trail)),
+            name: name.to_string(),
+            known: self.keyrings.keys().cloned().collect(),
+        };
+        if let Some(name) = profile.keyring.as_ref().filter(|name| unknown(name)) {
+            return Err(fail(Trail::to("keyring"), name));
+        }
+        for (number, release) in profile.releases.iter().enumerate() {
+            let release_trail = Trail::to("releases").then(number);
+            let own = (release_trail.then("repositories"), &release.repositories);
+            let fallbacks = release.fallbacks.iter().enumerate();
+            let fallbacks = fallbacks.map(|(number, fallback)| (release_trail.then("fallbacks").then(number).then("repositories"), &fallback.repositories));
+            for (trail, repositories) in std::iter::once(own).chain(fallbacks) {
+                for (number, repository) in repositories.iter().enumerate() {
+                    if let Some(name) = repository.keyring.as_ref().filter(|name| unknown(name)) {
+                        return Err(fail(trail.then(number).then("keyring"), name));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn check_keyrings(&self, distros: &BTreeMap<String, Entry<DistroProfile>>) -> Result<(), CatalogError> {
+        for entry in distros.values() {
+            let built_in = || format!("distros/{}.yaml", entry.profile.id);
+            let name = entry.file.as_ref().map_or_else(built_in, |file| file.display().to_string());
+            let document = Source::read(&name, &entry.text).map_err(ProfileError::from)?;
+            self.check_keyrings_of(&entry.profile, &document)?;
+        }
+        Ok(())
     }
 
     /// A driver by its id.
@@ -227,27 +308,56 @@ fn embedded<P: Kind, E: RustEmbed>() -> Result<BTreeMap<String, Entry<P>>, Catal
     Ok(entries)
 }
 
+fn embedded_keyrings() -> Result<Keyrings, CatalogError> {
+    let mut keyrings = Keyrings::new();
+    for name in EmbeddedKeyrings::iter() {
+        let bytes = EmbeddedKeyrings::get(&name).map(|file| file.data).unwrap_or_default();
+        add_keyring(&mut keyrings, Path::new(KEYRINGS).join(&*name), &bytes)?;
+    }
+    Ok(keyrings)
+}
+
+fn read_keyrings(directory: &Path) -> Result<Keyrings, CatalogError> {
+    let directory = directory.join(KEYRINGS);
+    let mut keyrings = Keyrings::new();
+    if directory.exists() {
+        for file in files(&directory, &["asc", "gpg"])? {
+            let bytes = std::fs::read(&file).map_err(|error| CatalogError::Unreadable { path: file.clone(), error })?;
+            add_keyring(&mut keyrings, file, &bytes)?;
+        }
+    }
+    Ok(keyrings)
+}
+
+fn add_keyring(keyrings: &mut Keyrings, file: PathBuf, bytes: &[u8]) -> Result<(), CatalogError> {
+    let name = file.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+    let keyring = Keyring::parse(&name, bytes).map_err(|error| CatalogError::Keyring { file, error })?;
+    keyrings.insert(name, keyring);
+    Ok(())
+}
+
+/// The files of a directory with one of these endings, sorted.
+fn files(directory: &Path, endings: &[&str]) -> Result<BTreeSet<PathBuf>, CatalogError> {
+    let unreadable = |error| CatalogError::Unreadable { path: directory.to_owned(), error };
+    let mut files = BTreeSet::new();
+    for entry in std::fs::read_dir(directory).map_err(unreadable)? {
+        let path = entry.map_err(unreadable)?.path();
+        if path.extension().is_some_and(|extension| endings.iter().any(|ending| extension == *ending)) {
+            files.insert(path);
+        }
+    }
+    Ok(files)
+}
+
 /// The profiles of a kind in a directory; none if it has no such directory.
 fn read<P: Kind>(directory: &Path) -> Result<Option<BTreeMap<String, Entry<P>>>, CatalogError> {
     let directory = directory.join(P::DIRECTORY);
-    let unreadable = |path: &Path| {
-        let path = path.to_owned();
-        move |error| CatalogError::Unreadable { path, error }
-    };
     if !directory.exists() {
         return Ok(None);
     }
-    let mut files = Vec::new();
-    for entry in std::fs::read_dir(&directory).map_err(unreadable(&directory))? {
-        let path = entry.map_err(unreadable(&directory))?.path();
-        if path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml") {
-            files.push(path);
-        }
-    }
-    files.sort();
     let mut entries = BTreeMap::new();
-    for file in files {
-        let text = std::fs::read_to_string(&file).map_err(unreadable(&file))?;
+    for file in files(&directory, &["yaml", "yml"])? {
+        let text = std::fs::read_to_string(&file).map_err(|error| CatalogError::Unreadable { path: file.clone(), error })?;
         let profile = P::load(&file.display().to_string(), &text)?;
         if file.file_name().is_none_or(|name| *name != *format!("{}.yaml", profile.id())) {
             return Err(CatalogError::FileName { id: profile.id().to_owned(), file });
@@ -263,6 +373,11 @@ impl From<CatalogError> for Failure {
         match error {
             CatalogError::Profile(error) => error.into(),
             CatalogError::Unreadable { .. } => failure,
+            CatalogError::Keyring { .. } => failure.fact("expected", "OpenPGP public keys, as `gpg --export` writes them"),
+            CatalogError::UnknownKeyring { spot, name, known } => {
+                let failure = spot.failure(failure.headline, &format!("expected `{}`", known.join("`, `")));
+                suggest(failure, &name, &known).help(format!("add it: --profiles DIR with {KEYRINGS}/{name}.asc"))
+            }
             CatalogError::NoProfiles(_) => failure.help("profiles are files `drivers/<id>.yaml` and `distros/<id>.yaml` in it"),
             CatalogError::FileName { file, id } => {
                 let right = file.with_file_name(format!("{id}.yaml"));

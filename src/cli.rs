@@ -14,7 +14,7 @@ mod sign;
 mod values;
 mod verbs;
 
-pub use attach::AttachArgs;
+pub use attach::{AttachArgs, LicenceArgs};
 pub use boot::BootArgs;
 pub use build::{BuildArgs, Compression, Progress};
 pub use deploy::{DaemonsetArgs, DeployCommand, ExtensionKind, FleetArgs, HelmArgs, KmmArgs, PodArgs, SystemdArgs, SystemdFormat};

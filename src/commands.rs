@@ -6,6 +6,7 @@ use crate::cli::{Cli, Command};
 use crate::error::{Exit, Failure};
 use crate::ui::Ui;
 
+mod attaching;
 pub mod boot;
 pub mod build;
 pub mod builder;

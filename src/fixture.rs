@@ -154,6 +154,7 @@ pub(crate) fn index(kernels: &[&str]) -> PublishedRelease {
         runtime: vec![package("kmod")],
         compilers: vec!["gcc-12".into(), "gcc-12-aarch64-linux-gnu".into()],
         looked_in: vec!["bookworm".into()],
+        unverified: Vec::new(),
     }
 }
 

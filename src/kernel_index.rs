@@ -2,11 +2,13 @@
 
 mod apt;
 mod cluster;
+mod error;
 mod list;
 mod packages;
 mod release_file;
 mod resolve;
 mod rules;
+mod signature;
 mod version;
 
 use std::fmt;
@@ -15,12 +17,14 @@ use std::sync::Arc;
 use futures::future::try_join_all;
 
 pub use self::cluster::{Cluster, ClusterError, ClusterNode, ClusterRequest, read_nodes};
+pub use self::error::IndexError;
 pub use self::list::{ListError, parse_list};
 use self::resolve::Resolver;
 use self::rules::Rules;
+use self::signature::Seal;
 use crate::arch::Arch;
-use crate::error::{Exit, Failure};
-use crate::fetch::{FetchError, Fetcher, Problem};
+use crate::fetch::Fetcher;
+use crate::openpgp::Keyrings;
 use crate::package::PublishedRelease;
 use crate::profile::distro::{DistroProfile, Family, Release, Repository};
 
@@ -37,68 +41,8 @@ pub struct IndexRequest<'a> {
     pub build_arch: Arch,
     /// Repositories to read besides (`--fallback`), with `{timestamp}` filled in.
     pub fallbacks: &'a [Repository],
-}
-
-/// Why the repositories could not be read.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum IndexError {
-    /// A regular expression of the profile is wrong.
-    #[error("`{field}`: {reason}")]
-    Pattern {
-        /// The profile's field.
-        field: &'static str,
-        /// Its value.
-        pattern: String,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// The server has no such suite.
-    #[error("{0} is not there")]
-    Missing(RepositoryName),
-    /// Something could not be fetched.
-    #[error("{repository}: {error}")]
-    Fetch {
-        /// Of which repository.
-        repository: RepositoryName,
-        /// Why.
-        error: Box<FetchError>,
-    },
-    /// A file of the repository cannot be understood.
-    #[error("{repository}: `{file}`: {reason}")]
-    Damaged {
-        /// The repository.
-        repository: RepositoryName,
-        /// Path below the suite.
-        file: String,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// `Valid-Until` is over.
-    #[error("{repository} expired at {until}")]
-    Expired {
-        /// The repository.
-        repository: RepositoryName,
-        /// The date, as the repository writes it.
-        until: String,
-    },
-    /// The repository has no index for a component and an architecture.
-    #[error("{repository} has no `{path}`")]
-    NoIndex {
-        /// The repository.
-        repository: RepositoryName,
-        /// Path below the suite, without the compression's suffix.
-        path: String,
-    },
-    /// Packages for the runtime tools are not there.
-    #[error("no {}", names.join(", "))]
-    NoRuntime {
-        /// Names; alternatives are separated by `|`.
-        names: Vec<String>,
-        /// `debian bookworm, arm64`.
-        of: String,
-        /// The repositories that were read.
-        looked_in: Vec<String>,
-    },
+    /// Keys that repositories are signed with.
+    pub keyrings: &'a Keyrings,
 }
 
 /// A repository as messages name it.
@@ -128,15 +72,21 @@ impl fmt::Display for RepositoryName {
 /// (backports begin late, security support ends): one that its server does not have is listed in `looked_in` as
 /// `bookworm-backports (not there)`. Every other trouble is an error, so that a kernel is never missed unnoticed.
 ///
-/// Each run asks for the repositories' Release files; indexes are fetched and read only when their digests have changed.
-/// Signatures are not verified yet: see `release_file`.
+/// Each run asks for the repositories' Release files and verifies their signatures; indexes are fetched and read only when their digests have changed.
 pub async fn read(fetcher: &Fetcher, request: &IndexRequest<'_>) -> Result<PublishedRelease, IndexError> {
-    let IndexRequest { distro, release, arch, build_arch, fallbacks } = *request;
+    let IndexRequest { distro, release, arch, build_arch, fallbacks, keyrings } = *request;
     let rules = Arc::new(Rules::of(distro, release)?);
     let arches = if arch == build_arch { vec![arch.oci()] } else { vec![arch.oci(), build_arch.oci()] };
     let repositories: Vec<_> = release.repositories.iter().chain(fallbacks).collect();
     let shelves = match distro.family {
-        Family::Apt => try_join_all(repositories.iter().map(|repository| apt::read_repository(fetcher, &rules, repository, &arches))).await?,
+        Family::Apt => {
+            let read = |repository| {
+                let seal = Seal::of(distro, repository, fetcher.mirrors(), keyrings);
+                let (rules, arches) = (&rules, &arches);
+                async move { apt::read_repository(fetcher, rules, repository, &seal?, arches).await }
+            };
+            try_join_all(repositories.iter().copied().map(read)).await?
+        }
     };
     let optional = 1..release.repositories.len();
     let mut looked_in = Vec::new();
@@ -148,6 +98,7 @@ pub async fn read(fetcher: &Fetcher, request: &IndexRequest<'_>) -> Result<Publi
         }
     }
     let shelves: Vec<_> = shelves.into_iter().flatten().collect();
+    let unverified = shelves.iter().filter_map(|shelf| shelf.unverified.clone()).collect();
     let resolver = Resolver::new(&rules, arch.oci(), build_arch.oci(), &shelves);
     let of = || format!("{} {}, {arch}", distro.id, release.id);
     let runtime = resolver.runtime().map_err(|names| IndexError::NoRuntime { names, of: of(), looked_in: looked_in.clone() })?;
@@ -159,47 +110,8 @@ pub async fn read(fetcher: &Fetcher, request: &IndexRequest<'_>) -> Result<Publi
         runtime,
         compilers: resolver.compilers(),
         looked_in,
+        unverified,
     })
-}
-
-impl From<IndexError> for Failure {
-    fn from(error: IndexError) -> Self {
-        match error {
-            IndexError::Pattern { field, pattern, reason } => {
-                Self::new(Exit::Usage, format!("`{field}` of the distro profile is not a regular expression")).fact("found", pattern).fact("reason", reason)
-            }
-            IndexError::Missing(repository) => Self::new(Exit::Failed, format!("the repository {repository} does not exist"))
-                .fact("asked for", "`InRelease`, then `Release`")
-                .help("releases that are no longer supported move to an archive: name it in `mirrors`, or in a profile of your own"),
-            IndexError::Fetch { repository, error } => fetch_failure(&repository, *error),
-            IndexError::Damaged { repository, file, reason } => {
-                Self::new(Exit::Failed, format!("`{file}` of the repository {repository} cannot be read: {reason}"))
-                    .help("something between here and the repository answers in its place, or the mirror is damaged")
-            }
-            IndexError::Expired { repository, until } => Self::new(Exit::Failed, format!("the repository {repository} has expired"))
-                .fact("until", until)
-                .help("the mirror is not updated any more; for a frozen copy set `frozen: true` below `mirrors` in the project file"),
-            IndexError::NoIndex { repository, path } => {
-                Self::new(Exit::Failed, format!("the repository {repository} has no `{path}`")).help("correct `components` or `arches` of the distro profile")
-            }
-            IndexError::NoRuntime { names, of, looked_in } => Self::new(Exit::Failed, format!("no package `{}` for {of}", names.join("`, `")))
-                .fact("looked in", looked_in.join(", "))
-                .help("correct `runtime.packages` of the distro profile"),
-        }
-    }
-}
-
-fn fetch_failure(repository: &RepositoryName, error: FetchError) -> Failure {
-    if let FetchError::Transfer { place, problem: Problem::Digest { found, expected }, .. } = error {
-        return Failure::new(Exit::Failed, format!("the repository {repository} does not fit together"))
-            .fact("file", place.asked)
-            .fact("found", format!("sha256:{found}"))
-            .fact("expected", format!("sha256:{expected} (its Release file)"))
-            .help("the mirror is being updated: try again in some minutes");
-    }
-    let mut failure = Failure::from(error);
-    failure.facts.insert(0, ("for".to_owned(), format!("the repository {repository}")));
-    failure
 }
 
 /// For `fuzz/`: reads bytes as each of the files that a repository has.

@@ -1,9 +1,13 @@
 //! Rewriting of everything that is fetched: images, package repositories, sources.
 
+mod package;
+
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+pub use package::PackageMirror;
 
 /// Prefixes and what takes their place; the longest that fits wins.
 ///
@@ -14,11 +18,11 @@ use serde::{Deserialize, Serialize};
 pub struct Mirrors {
     /// For base images: `"docker.io/library/": "127.0.0.1:5000/library/"`.
     pub images: BTreeMap<String, String>,
-    /// For package repositories: `"http://ftp.debian.org/debian": "http://mirror.internal/debian"`.
-    pub packages: BTreeMap<String, String>,
+    /// For package repositories: `"http://ftp.debian.org/debian": "http://mirror.internal/debian"`, or a mapping with `url` and `trusted`.
+    pub packages: BTreeMap<String, PackageMirror>,
     /// For driver sources: `"https://github.com/": "https://proxy.internal/github/"`.
     pub sources: BTreeMap<String, String>,
-    /// Mirrors of packages are frozen copies: their indexes are taken although they have expired.
+    /// Mirrors of packages are frozen copies: their indexes are taken although they, their signatures or the keys have expired since.
     pub frozen: bool,
 }
 
@@ -32,7 +36,13 @@ impl Mirrors {
     /// Where to fetch a package, or the index of a repository.
     #[must_use]
     pub fn package(&self, url: &str) -> String {
-        rewrite(&self.packages, url)
+        longest(&self.packages, url).map_or_else(|| url.to_owned(), |(mirror, rest)| format!("{}{rest}", mirror.url))
+    }
+
+    /// Whether the place that a package repository is fetched from needs no signature.
+    #[must_use]
+    pub fn is_trusted(&self, url: &str) -> bool {
+        longest(&self.packages, url).is_some_and(|(mirror, _)| mirror.trusted)
     }
 
     /// Where to fetch a source. Sources that are packages follow the rules for packages when no rule for sources fits.
@@ -44,11 +54,13 @@ impl Mirrors {
 }
 
 fn rewrite(rules: &BTreeMap<String, String>, text: &str) -> String {
-    rules
-        .iter()
-        .filter_map(|(prefix, replacement)| Some((prefix.len(), replacement, text.strip_prefix(prefix.as_str())?)))
-        .max_by_key(|(length, ..)| *length)
-        .map_or_else(|| text.to_owned(), |(_, replacement, rest)| format!("{replacement}{rest}"))
+    longest(rules, text).map_or_else(|| text.to_owned(), |(replacement, rest)| format!("{replacement}{rest}"))
+}
+
+/// What the longest prefix that fits is replaced by, and what follows it.
+fn longest<'r, 't, R>(rules: &'r BTreeMap<String, R>, text: &'t str) -> Option<(&'r R, &'t str)> {
+    let fitting = rules.iter().filter_map(|(prefix, replacement)| Some((prefix.len(), replacement, text.strip_prefix(prefix.as_str())?)));
+    fitting.max_by_key(|(length, ..)| *length).map(|(_, replacement, rest)| (replacement, rest))
 }
 
 #[cfg(test)]
@@ -58,12 +70,17 @@ mod tests {
     #[test]
     fn the_longest_prefix_wins() {
         let mirrors = Mirrors {
-            packages: [("http://a/".to_owned(), "http://m/all/".to_owned()), ("http://a/debian".to_owned(), "http://m/debian".to_owned())].into(),
+            packages: [
+                ("http://a/".to_owned(), "http://m/all/".into()),
+                ("http://a/debian".to_owned(), PackageMirror { trusted: true, .."http://m/debian".into() }),
+            ]
+            .into(),
             ..Mirrors::default()
         };
         assert_eq!(mirrors.package("http://a/debian/pool/x.deb"), "http://m/debian/pool/x.deb");
         assert_eq!(mirrors.package("http://a/other"), "http://m/all/other");
         assert_eq!(mirrors.package("http://b/"), "http://b/");
         assert_eq!(mirrors.source("http://a/debian/pool/x.deb"), "http://m/debian/pool/x.deb");
+        assert!(mirrors.is_trusted("http://a/debian") && !mirrors.is_trusted("http://a/other") && !mirrors.is_trusted("http://b/"));
     }
 }

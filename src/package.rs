@@ -60,4 +60,7 @@ pub struct PublishedRelease {
     pub compilers: Vec<String>,
     /// Repositories that were read: `bookworm`, `bookworm-security`…
     pub looked_in: Vec<String>,
+    /// Repositories whose indexes were taken without a signature, and where from: `bookworm of http://mirror.internal/debian`.
+    #[serde(default)]
+    pub unverified: Vec<String>,
 }

@@ -18,8 +18,8 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use futures::{FutureExt as _, StreamExt as _};
-use tokio::sync::{OnceCell, Semaphore};
 use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::{OnceCell, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 pub use boot::{boot_plan, boot_record};
@@ -215,6 +215,7 @@ pub fn blank_record(target: &Target, outcome: Outcome, why: impl Into<String>) -
         input_digest: target.inputs.as_ref().map(|inputs| inputs.digest.to_string()).unwrap_or_default(),
         source: None,
         headers: target.kernel.headers.iter().map(|package| format!("{} {}", package.name, package.version)).collect(),
+        unverified: target.unverified.to_vec(),
         compiler: None,
         modules: target.driver.modules().iter().filter(|module| module.load).map(|module| module.name.clone()).collect(),
         checks: 0,

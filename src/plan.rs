@@ -48,6 +48,8 @@ pub struct Target {
     pub toolchain: Arc<PlannedToolchain>,
     /// Packages with the programs of the image.
     pub runtime: Arc<[Package]>,
+    /// Repositories that were trusted without a signature: `bookworm of http://mirror.internal/debian`.
+    pub unverified: Arc<[String]>,
     /// The image's name and tag.
     pub image: Reference,
     /// Files of the image that are signed, as shell patterns; all modules if nobody says which.

@@ -2,6 +2,7 @@
 
 mod boot;
 mod check;
+mod sign;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -19,6 +20,7 @@ use crate::profile::{Id, Profiles, Version};
 use crate::yaml::{Source, YamlError};
 pub use boot::{Boot, BootSettings, Seconds};
 pub use check::Impossible;
+pub use sign::{Attachments, KeyFault, Sign};
 
 /// The name of project files.
 pub const FILE_NAME: &str = "kmodforge.yaml";
@@ -48,6 +50,12 @@ pub struct ProjectFile {
     /// Load modules into their own kernel in QEMU before they are published, as `--boot` does: `true`, or a mapping that says how.
     #[serde(default)]
     pub boot: Option<Boot>,
+    /// Who signs the modules; `--sign-key` and its like win. Files are relative to the project file.
+    #[serde(default)]
+    pub sign: Option<Sign>,
+    /// What is attached to pushed images; `--sbom`, `--provenance` and `--cosign-key` win. Files are relative to the project file.
+    #[serde(default)]
+    pub attach: Option<Attachments>,
     /// Which drivers are built for which kernels. The rows add up. Left out: the command line says it.
     #[serde(default)]
     pub matrix: Option<Vec<MatrixRow>>,
@@ -208,8 +216,13 @@ impl Project {
     /// The directory of `profiles`.
     #[must_use]
     pub fn profiles(&self) -> Option<PathBuf> {
-        let base = self.path.parent().unwrap_or(Path::new(""));
-        self.content.profiles.as_ref().map(|profiles| base.join(profiles))
+        self.content.profiles.as_ref().map(|profiles| self.beside(profiles))
+    }
+
+    /// What the file calls by a name that is relative to it.
+    #[must_use]
+    pub fn beside(&self, name: &Path) -> PathBuf {
+        self.path.parent().unwrap_or(Path::new("")).join(name)
     }
 
     /// Checks the matrix against the profiles there are: names, versions, architectures, and excludes that leave something.

@@ -45,6 +45,14 @@ pub fn predicate(target: &Target, run: &Run<'_>) -> Result<Value, RenderError> {
     let label = target.label();
     // With official names, as the input digest takes it: mirrors say where, not what.
     let dockerfile = Blob::new("text/plain", render::dockerfile(target, &Mirrors::default())?.into_bytes());
+    let mut internal = json!({
+        "inputDigest": target.inputs.as_ref().map(|inputs| inputs.digest.as_str()),
+        "compression": run.compression, "sourceDateEpoch": run.epoch, "compiler": run.compiler,
+        "toolchain": target.toolchain.packages,
+    });
+    if !target.unverified.is_empty() {
+        internal["unverifiedRepositories"] = target.unverified.to_vec().into();
+    }
     Ok(json!({
         "buildDefinition": {
             "buildType": BUILD_TYPE,
@@ -52,11 +60,7 @@ pub fn predicate(target: &Target, run: &Run<'_>) -> Result<Value, RenderError> {
                 "driver": label.driver, "version": label.version, "distro": label.distro, "release": label.distro_release,
                 "kernel": label.kernel, "arch": label.arch,
             },
-            "internalParameters": {
-                "inputDigest": target.inputs.as_ref().map(|inputs| inputs.digest.as_str()),
-                "compression": run.compression, "sourceDateEpoch": run.epoch, "compiler": run.compiler,
-                "toolchain": target.toolchain.packages,
-            },
+            "internalParameters": internal,
             "resolvedDependencies": dependencies(target, run, &dockerfile),
         },
         "runDetails": {

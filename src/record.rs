@@ -124,6 +124,9 @@ pub struct TargetRecord {
     pub source: Option<String>,
     /// Packages of the kernel: `linux-headers-6.1.0-56-amd64 6.1.192-1`.
     pub headers: Vec<String>,
+    /// Repositories whose word was taken without a signature, and where they were fetched from: `bookworm of http://mirror.internal/debian`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unverified: Vec<String>,
     /// First line of the compiler's `--version`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub compiler: Option<String>,

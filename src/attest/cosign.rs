@@ -8,7 +8,8 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 
 use super::key::SigningKey;
-use super::statement::Statement;
+use super::statement::{ENVELOPE, Statement};
+use super::verify::PublicKey;
 use super::{Artifact, ArtifactManifest};
 use crate::image::manifest::{Blob, CONFIG, Config, Descriptor, MANIFEST, RootFs, RunConfig};
 use crate::reference::{Digest, Reference};
@@ -29,15 +30,7 @@ impl Entry {
     /// A signature of an image's digest.
     #[must_use]
     pub fn signature(image: &Reference, digest: &Digest, key: &SigningKey) -> Self {
-        let payload = json!({
-            "critical": {
-                "identity": {"docker-reference": image.name()},
-                "image": {"docker-manifest-digest": digest.as_str()},
-                "type": "cosign container image signature",
-            },
-            "optional": null,
-        });
-        let payload = payload.to_string().into_bytes();
+        let payload = payload(image, digest);
         let signature = STANDARD.encode(key.sign(&payload));
         Self { blob: Blob::new(SIMPLE_SIGNING, payload), annotations: BTreeMap::from([(SIGNATURE.into(), signature)]) }
     }
@@ -45,7 +38,7 @@ impl Entry {
     /// A signed statement.
     #[must_use]
     pub fn attestation(statement: &Statement, key: &SigningKey) -> Self {
-        let annotations = [(SIGNATURE, ""), ("predicateType", statement.predicate_type)];
+        let annotations = [(SIGNATURE, ""), ("predicateType", statement.predicate_type.as_str())];
         let annotations = annotations.map(|(name, value)| (name.to_owned(), value.to_owned()));
         Self { blob: statement.envelope(key), annotations: annotations.into() }
     }
@@ -65,6 +58,19 @@ impl Entry {
     fn descriptor(&self) -> Descriptor {
         Descriptor { annotations: self.annotations.clone(), ..self.blob.descriptor() }
     }
+}
+
+/// What a signature signs, byte for byte as cosign writes it.
+fn payload(image: &Reference, digest: &Digest) -> Vec<u8> {
+    let payload = json!({
+        "critical": {
+            "identity": {"docker-reference": image.name()},
+            "image": {"docker-manifest-digest": digest.as_str()},
+            "type": "cosign container image signature",
+        },
+        "optional": null,
+    });
+    payload.to_string().into_bytes()
 }
 
 /// Where the signatures of an image are.
@@ -109,10 +115,21 @@ pub fn with_entries(present: Option<&[u8]>, entries: &[Entry]) -> Option<Artifac
     Some(Artifact { manifest: Blob::json(MANIFEST, &manifest), blobs })
 }
 
-/// Whether a manifest of signatures or attestations has an entry.
+/// Whether a manifest of signatures has one of an image by a key.
 #[must_use]
-pub fn has_entry(manifest: &[u8], entry: &Entry) -> bool {
-    serde_json::from_slice::<ArtifactManifest>(manifest).is_ok_and(|manifest| holds(&manifest.layers, entry))
+pub fn is_signed(manifest: &[u8], image: &Reference, digest: &Digest, key: &PublicKey) -> bool {
+    let Ok(manifest) = serde_json::from_slice::<ArtifactManifest>(manifest) else { return false };
+    let payload = payload(image, digest);
+    let of_payload = Digest::of(&payload);
+    let mut signatures = manifest.layers.iter().filter(|layer| layer.digest == of_payload).filter_map(|layer| layer.annotations.get(SIGNATURE));
+    signatures.any(|signature| key.verifies(&payload, signature))
+}
+
+/// The envelopes that a manifest of attestations names, in its order; none if it cannot be read.
+#[must_use]
+pub fn envelopes(manifest: &[u8]) -> Vec<Descriptor> {
+    let manifest = serde_json::from_slice::<ArtifactManifest>(manifest).ok();
+    manifest.into_iter().flat_map(|manifest| manifest.layers).filter(|layer| layer.media_type == ENVELOPE).collect()
 }
 
 fn holds(layers: &[Descriptor], entry: &Entry) -> bool {

@@ -8,6 +8,7 @@ use p256::pkcs8::{DecodePrivateKey as _, EncodePublicKey as _, LineEnding};
 use zeroize::Zeroizing;
 
 use super::secretbox;
+use super::verify::PublicKey;
 use crate::error::{Exit, Failure};
 
 /// An ECDSA key on the curve P-256; signatures are over SHA-256 and deterministic (RFC 6979).
@@ -69,10 +70,29 @@ impl SigningKey {
         signature.to_der().as_bytes().to_vec()
     }
 
+    /// The half that anybody may have.
+    #[must_use]
+    pub fn public(&self) -> PublicKey {
+        PublicKey(*self.key.verifying_key())
+    }
+
     /// The public half, as `cosign verify --key` takes it.
     #[must_use]
     pub fn public_pem(&self) -> String {
         self.key.verifying_key().to_public_key_pem(LineEnding::LF).unwrap_or_default()
+    }
+}
+
+impl PublicKey {
+    /// Reads a public key from PEM, or the public half of a private one (`password` opens it).
+    ///
+    /// # Errors
+    /// When there is none, it is for another algorithm, or the password does not open it.
+    pub fn of_pair(pem: &str, password: Option<&str>) -> Result<Self, KeyError> {
+        match block(pem).ok_or(KeyError::NotPem)? {
+            ("PUBLIC KEY", _) => Self::from_pem(pem).map_err(|_| KeyError::OtherAlgorithm),
+            _ => SigningKey::from_pem(pem, password).map(|key| key.public()),
+        }
     }
 }
 

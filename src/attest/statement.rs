@@ -1,10 +1,14 @@
 //! Statements about images (in-toto attestation framework 1) and the envelopes that they are signed in (DSSE 1).
 
+use std::collections::BTreeMap;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::key::SigningKey;
+use super::verify::{PublicKey, signed_payload};
 use super::{Document, IN_TOTO};
 use crate::image::manifest::Blob;
 use crate::reference::Digest;
@@ -29,7 +33,7 @@ pub struct Statement {
     /// The images.
     pub subjects: Vec<Subject>,
     /// What kind of thing is said.
-    pub predicate_type: &'static str,
+    pub predicate_type: String,
     /// What is said.
     pub predicate: Value,
 }
@@ -45,7 +49,7 @@ impl Statement {
     /// The statement as a document to attach.
     #[must_use]
     pub fn document(&self, kind: &'static str, file: &'static str) -> Document {
-        Document { kind, file, predicate_type: Some(self.predicate_type), blob: Blob::new(IN_TOTO, self.to_bytes()) }
+        Document { kind, file, predicate_type: Some(self.predicate_type.clone()), blob: Blob::new(IN_TOTO, self.to_bytes()) }
     }
 
     /// The statement in a signed envelope.
@@ -60,6 +64,38 @@ impl Statement {
         });
         Blob::new(ENVELOPE, envelope.to_string().into_bytes())
     }
+
+    /// The statement in an envelope, if this key has signed it.
+    #[must_use]
+    pub fn opened(envelope: &[u8], key: &PublicKey) -> Option<Self> {
+        let written: Written = serde_json::from_slice(&signed_payload(key, envelope)?).ok()?;
+        let subject = |entry: WrittenSubject| Some(Subject { digest: format!("sha256:{}", entry.digest.get("sha256")?).parse().ok()?, name: entry.name });
+        let subjects = written.subject.into_iter().filter_map(subject).collect();
+        Some(Self { subjects, predicate_type: written.predicate_type, predicate: written.predicate })
+    }
+
+    /// Whether it is about an image.
+    #[must_use]
+    pub fn is_about(&self, digest: &Digest) -> bool {
+        self.subjects.iter().any(|subject| subject.digest == *digest)
+    }
+}
+
+/// A statement as anybody may have written it.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Written {
+    subject: Vec<WrittenSubject>,
+    predicate_type: String,
+    #[serde(default)]
+    predicate: Value,
+}
+
+#[derive(Deserialize)]
+struct WrittenSubject {
+    #[serde(default)]
+    name: String,
+    digest: BTreeMap<String, String>,
 }
 
 /// What is really signed (DSSE protocol, "PAE"): no other kind of payload has these bytes.

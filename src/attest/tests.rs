@@ -1,9 +1,9 @@
 use base64::Engine as _;
+use p256::ecdsa::Signature;
 use p256::ecdsa::signature::Verifier as _;
-use p256::ecdsa::{Signature, VerifyingKey};
 use p256::pkcs8::DecodePublicKey as _;
 
-use super::cosign::{Entry, attestations_of, has_entry, signatures_of, with_entries};
+use super::cosign::{Entry, attestations_of, envelopes, is_signed, signatures_of, with_entries};
 use super::*;
 use crate::error::Failure;
 use crate::reference::{Digest, Reference};
@@ -23,9 +23,9 @@ fn image() -> Reference {
     "registry.example/drivers/x:1".parse().unwrap()
 }
 
-fn is_signed(bytes: &[u8], signature: &[u8]) -> bool {
+fn fits(bytes: &[u8], signature: &[u8]) -> bool {
     let signature = Signature::from_der(signature).unwrap();
-    VerifyingKey::from_public_key_pem(PUBLIC).unwrap().verify(bytes, &signature).is_ok()
+    p256::ecdsa::VerifyingKey::from_public_key_pem(PUBLIC).unwrap().verify(bytes, &signature).is_ok()
 }
 
 #[test]
@@ -33,7 +33,7 @@ fn every_form_of_a_key_is_the_same_key() {
     for (pem, password) in [(SEC1, None), (PKCS8, None), (SEALED, Some("secret"))] {
         let key = SigningKey::from_pem(pem, password).unwrap();
         assert_eq!(key.public_pem(), PUBLIC);
-        assert!(is_signed(b"text", &key.sign(b"text")) && !is_signed(b"other", &key.sign(b"text")));
+        assert!(fits(b"text", &key.sign(b"text")) && !fits(b"other", &key.sign(b"text")));
     }
 }
 
@@ -95,7 +95,7 @@ fn a_signature_signs_the_payload_that_names_the_digest() {
     let critical: serde_json::Value = serde_json::from_slice(&payload.bytes).unwrap();
     assert_eq!(critical["critical"]["image"]["docker-manifest-digest"], digest.as_str());
     let signature = layer["annotations"]["dev.cosignproject.cosign/signature"].as_str().unwrap();
-    assert!(is_signed(&payload.bytes, &base64::engine::general_purpose::STANDARD.decode(signature).unwrap()));
+    assert!(fits(&payload.bytes, &base64::engine::general_purpose::STANDARD.decode(signature).unwrap()));
     assert_eq!(signatures_of(&image(), &digest).to_string(), format!("registry.example/drivers/x:sha256-{}.sig", digest.hex()));
     assert_eq!(attestations_of(&image(), &digest).tag.unwrap(), format!("sha256-{}.att", digest.hex()));
 }
@@ -106,8 +106,8 @@ fn adding_keeps_what_others_have_signed_and_adds_nothing_twice() {
     let entry = |digest| Entry::signature(&image(), digest, &key());
     let first = with_entries(None, &[entry(&other)]).unwrap();
     let both = with_entries(Some(&first.manifest.bytes), &[entry(&digest)]).unwrap();
-    assert!(has_entry(&both.manifest.bytes, &entry(&other)) && has_entry(&both.manifest.bytes, &entry(&digest)));
-    assert!(!has_entry(&first.manifest.bytes, &entry(&digest)));
+    let is_signed = |artifact: &Artifact, digest: &Digest| is_signed(&artifact.manifest.bytes, &image(), digest, &key().public());
+    assert!(is_signed(&both, &other) && is_signed(&both, &digest) && !is_signed(&first, &digest));
     assert_eq!(with_entries(Some(&both.manifest.bytes), &[entry(&digest), entry(&other)]), None);
 }
 
@@ -115,18 +115,48 @@ fn adding_keeps_what_others_have_signed_and_adds_nothing_twice() {
 fn an_envelope_signs_type_and_statement() {
     let decode = |text: &serde_json::Value| base64::engine::general_purpose::STANDARD.decode(text.as_str().unwrap()).unwrap();
     let subject = Subject { name: "registry.example/drivers/x".into(), digest: Digest::of(b"image") };
-    let statement = Statement { subjects: vec![subject], predicate_type: "https://example.org/p", predicate: serde_json::json!({"a": 1}) };
+    let statement = Statement { subjects: vec![subject], predicate_type: "https://example.org/p".into(), predicate: serde_json::json!({"a": 1}) };
     let envelope: serde_json::Value = serde_json::from_slice(&statement.envelope(&key()).bytes).unwrap();
     let payload = decode(&envelope["payload"]);
     assert_eq!(payload, statement.to_bytes());
     let signed = [format!("DSSEv1 {} {IN_TOTO} {} ", IN_TOTO.len(), payload.len()).into_bytes(), payload].concat();
-    assert!(is_signed(&signed, &decode(&envelope["signatures"][0]["sig"])));
+    assert!(fits(&signed, &decode(&envelope["signatures"][0]["sig"])));
+}
+
+#[test]
+fn an_envelope_opens_for_its_key_alone() {
+    let subject = Subject { name: "registry.example/drivers/x".into(), digest: Digest::of(b"image") };
+    let statement = Statement { subjects: vec![subject], predicate_type: "https://example.org/p".into(), predicate: serde_json::json!({"b": 1, "a": [2]}) };
+    let envelope = statement.envelope(&key()).bytes;
+    assert_eq!(Statement::opened(&envelope, &key().public()), Some(statement.clone()));
+    assert_eq!(Statement::opened(&envelope, &key().public()).unwrap().to_bytes(), statement.to_bytes());
+    assert!(statement.is_about(&Digest::of(b"image")) && !statement.is_about(&Digest::of(b"other")));
+    let text = String::from_utf8(envelope).unwrap();
+    let other = Statement { predicate: serde_json::json!({}), ..statement.clone() };
+    let payload = |statement: &Statement| base64::engine::general_purpose::STANDARD.encode(statement.to_bytes());
+    assert_eq!(Statement::opened(text.replace(&payload(&statement), &payload(&other)).as_bytes(), &key().public()), None);
+    assert_eq!(Statement::opened(b"{}", &key().public()), None);
+    let artifact = with_entries(None, &[Entry::attestation(&statement, &key())]).unwrap();
+    assert_eq!(envelopes(&artifact.manifest.bytes)[0].digest, Digest::of(text.as_bytes()));
+}
+
+#[test]
+fn the_public_half_is_enough_to_tell_who_signed() {
+    let digest = Digest::of(b"image");
+    let artifact = with_entries(None, &[Entry::signature(&image(), &digest, &key())]).unwrap();
+    for (pem, password) in [(PUBLIC, None), (PKCS8, None), (SEALED, Some("secret"))] {
+        assert!(is_signed(&artifact.manifest.bytes, &image(), &digest, &PublicKey::of_pair(pem, password).unwrap()));
+    }
+    assert!(!is_signed(&artifact.manifest.bytes, &image(), &Digest::of(b"other"), &key().public()));
+    assert_eq!(PublicKey::of_pair("text", None).unwrap_err(), KeyError::NotPem);
+    assert_eq!(PublicKey::of_pair(&PUBLIC.replace("MFkw", "MFkx"), None).unwrap_err(), KeyError::OtherAlgorithm);
 }
 
 #[test]
 fn a_referrer_names_its_image_and_its_kind() {
     let image = Blob::new(MANIFEST, b"image".to_vec());
-    let document = Document { kind: "sbom", file: "sbom.spdx.json", predicate_type: Some("https://spdx.dev/Document"), blob: Blob::new(SPDX, b"{}".to_vec()) };
+    let document =
+        Document { kind: "sbom", file: "sbom.spdx.json", predicate_type: Some("https://spdx.dev/Document".into()), blob: Blob::new(SPDX, b"{}".to_vec()) };
     let Referrer { descriptor, artifact } = document.referrer(&image.descriptor());
     let manifest: serde_json::Value = serde_json::from_slice(&artifact.manifest.bytes).unwrap();
     assert_eq!((&manifest["subject"]["digest"], &manifest["artifactType"]), (&image.digest.as_str().into(), &SPDX.into()));

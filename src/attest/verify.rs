@@ -8,15 +8,15 @@ use p256::pkcs8::DecodePublicKey as _;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::ArtifactManifest;
 use super::cosign::SIGNATURE;
 use super::statement::pre_authentication_encoding;
+use super::{ArtifactManifest, IN_TOTO};
 use crate::image::manifest::Descriptor;
 use crate::reference::Digest;
 
 /// The public half of a cosign key: ECDSA on the curve P-256.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PublicKey(VerifyingKey);
+pub struct PublicKey(pub(super) VerifyingKey);
 
 /// Why some text is no public key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -40,7 +40,7 @@ impl PublicKey {
     }
 
     /// Whether a signature, ASN.1 DER in base64, is over these bytes.
-    fn verifies(&self, bytes: &[u8], signature: &str) -> bool {
+    pub(super) fn verifies(&self, bytes: &[u8], signature: &str) -> bool {
         let der = STANDARD.decode(signature.trim()).ok();
         der.and_then(|der| Signature::from_der(&der).ok()).is_some_and(|signature| self.0.verify(bytes, &signature).is_ok())
     }
@@ -136,6 +136,15 @@ impl Stated {
     }
 }
 
+/// What is in an envelope, if this key has signed it.
+pub(super) fn signed_payload(key: &PublicKey, envelope: &[u8]) -> Option<Vec<u8>> {
+    let envelope: Envelope = serde_json::from_slice(envelope).ok()?;
+    let payload = STANDARD.decode(&envelope.payload).ok()?;
+    let signed = pre_authentication_encoding(&envelope.payload_type, &payload);
+    let is_signed = envelope.payload_type == IN_TOTO && envelope.signatures.iter().any(|signature| key.verifies(&signed, &signature.sig));
+    is_signed.then_some(payload)
+}
+
 /// What a signed statement proves about the image, and of which type it says that it is.
 #[must_use]
 pub fn attestation(key: &PublicKey, envelope: &[u8], digests: &[Digest]) -> (Option<String>, Proof) {
@@ -204,7 +213,7 @@ mod tests {
     fn a_statement_is_good_for_its_key_and_subject_only() {
         let digest = Digest::of(b"the image");
         let subjects = vec![Subject { name: "x".into(), digest: digest.clone() }];
-        let statement = Statement { subjects, predicate_type: "https://spdx.dev/Document", predicate: serde_json::json!({}) };
+        let statement = Statement { subjects, predicate_type: "https://spdx.dev/Document".into(), predicate: serde_json::json!({}) };
         let envelope = statement.envelope(&key()).bytes;
         let proof = |key: &PublicKey, digest: &Digest| attestation(key, &envelope, std::slice::from_ref(digest));
         let kind = Some("https://spdx.dev/Document".to_owned());

@@ -37,8 +37,7 @@ const BROKEN: [&str; 10] = [
 ];
 
 /// Words by which the kernel says that something is not as it should be.
-const DOUBTFUL: [&str; 6] =
-    ["WARNING: ", "UBSAN: ", "refcount_t: ", "possible circular locking", "sysfs: cannot create duplicate", "blocked for more than"];
+const DOUBTFUL: [&str; 6] = ["WARNING: ", "UBSAN: ", "refcount_t: ", "possible circular locking", "sysfs: cannot create duplicate", "blocked for more than"];
 
 /// Why the kernel does not take a module, most telling first, and what to do about it.
 const REASONS: [(&str, &str); 12] = [

@@ -163,3 +163,16 @@ fn damaged_profiles_are_refused_and_never_a_panic() {
         }
     }
 }
+
+#[test]
+fn keyrings_come_with_the_program_and_from_directories() {
+    let catalog = Catalog::embedded().unwrap();
+    assert_eq!(catalog.keyrings().keys().collect::<Vec<_>>(), ["debian"]);
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::create_dir(directory.path().join("keyrings")).unwrap();
+    let fixture = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/openpgp/ring.gpg");
+    std::fs::copy(fixture, directory.path().join("keyrings/debian.gpg")).unwrap();
+    let before = catalog.keyrings()["debian"].clone();
+    let catalog = catalog.with_dir(directory.path()).unwrap();
+    assert_ne!(catalog.keyrings()["debian"], before, "one with a known name replaces the known one");
+}

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use clap::{Args, ValueEnum};
 
-use super::attach::AttachArgs;
+use super::attach::{AttachArgs, LicenceArgs};
 use super::boot::BootArgs;
 use super::select::{RegistryArgs, SelectArgs};
 use super::sign::SignArgs;
@@ -31,6 +31,9 @@ pub struct BuildArgs {
     /// What is attached to the images.
     #[command(flatten)]
     pub attach: AttachArgs,
+    /// What may be pushed.
+    #[command(flatten)]
+    pub licences: LicenceArgs,
     /// How registries are reached.
     #[command(flatten)]
     pub registry: RegistryArgs,
@@ -40,6 +43,9 @@ pub struct BuildArgs {
     /// Who signs the modules.
     #[command(flatten)]
     pub sign: SignArgs,
+    /// Do not sign modules, whatever the project file says.
+    #[arg(long, help_heading = "Signing", conflicts_with_all = ["sign_key", "sign_cert"])]
+    pub no_sign: bool,
     /// Whether kernels are booted.
     #[command(flatten)]
     pub boot: BootArgs,

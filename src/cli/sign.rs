@@ -66,10 +66,11 @@ pub struct SignCertArgs {
 #[command(after_help = "\
 Examples:
   kmodforge sign registry.example/drivers/zfs:2.3.4-6.1.0-56-amd64 --sign-key mok.key --sign-cert mok.crt
+  kmodforge sign oci-archive:zfs.tar --sign-key mok.key --sign-cert mok.crt
   kmodforge sign oci:out --sign-key 'pkcs11:token=signing;object=driver' --sign-cert mok.crt
   kmodforge sign registry.example/x:1 --tag 1-signed --sign-key exec:./kms --sign-cert mok.crt")]
 pub struct SignImageArgs {
-    /// Registry reference or `oci:DIR`.
+    /// Registry reference, `oci:DIR` or `oci-archive:FILE`.
     #[arg(value_name = "IMAGE")]
     pub image: String,
     /// Tag of the signed image in the same repository [default: the one that IMAGE has].

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+use super::attach::AttachArgs;
 use super::boot::BootArgs;
 use super::select::{ClusterArgs, ProjectArgs, RegistryArgs, SelectArgs};
 use super::sign::{SignArgs, SignCertArgs};
@@ -31,6 +32,12 @@ pub struct PlanArgs {
     /// In whose name modules are signed.
     #[command(flatten)]
     pub certificate: SignCertArgs,
+    /// Modules are not signed, whatever the project file says.
+    #[arg(long, help_heading = "Signing", conflicts_with = "sign_cert")]
+    pub no_sign: bool,
+    /// What published images must have attached to them.
+    #[command(flatten)]
+    pub attach: AttachArgs,
     /// Do not ask the registry what is published.
     #[arg(long)]
     pub no_registry: bool,

@@ -20,11 +20,8 @@ pub fn booter(session: &Session, args: &BootArgs, together: bool) -> Result<Opti
     let project = session.project.as_ref().and_then(|project| project.content.boot).unwrap_or_default();
     let on = !args.no_boot && (args.boot || project.on);
     if !on {
-        let options = [
-            (args.boot_timeout.is_some(), "--boot-timeout"),
-            (args.boot_enforce_signatures, "--boot-enforce-signatures"),
-            (together, "--boot-together"),
-        ];
+        let options =
+            [(args.boot_timeout.is_some(), "--boot-timeout"), (args.boot_enforce_signatures, "--boot-enforce-signatures"), (together, "--boot-together")];
         return options.into_iter().find(|(given, _)| *given).map_or(Ok(None), |(_, option)| {
             let failure = Failure::new(Exit::Usage, format!("`{option}` does nothing without a boot"));
             Err(failure.help("add --boot, or `boot: true` in the project file"))

@@ -1,6 +1,5 @@
 //! `kmodforge build`: the table of contents of the program.
 
-mod attach;
 mod licences;
 mod options;
 mod record_file;
@@ -14,12 +13,13 @@ use self::options::Choices;
 use self::record_file::RecordFile;
 use super::builder::{NoBuilder, connect_unless_cancelled, interrupted};
 use super::session::{Session, temporary_folder};
-use super::{outputs, selection};
+use super::{attaching, outputs, selection};
 use crate::builder::Builder;
 use crate::cli::{BuildArgs, GlobalArgs};
 use crate::env;
 use crate::error::{Exit, Failure};
 use crate::image::cache::LayerCache;
+use crate::pipeline::attach::Attach;
 use crate::pipeline::{self, Finished, Options, Workshop};
 use crate::plan::{Plan, State};
 use crate::record::Outcome;
@@ -34,7 +34,7 @@ use crate::ui::Ui;
 pub async fn run(global: &GlobalArgs, args: &BuildArgs, ui: &Ui, cancel: CancellationToken) -> Result<Exit, Failure> {
     let started = env::now();
     let session = Session::open(global, &args.select.project)?;
-    let choices = Choices::of(args)?;
+    let choices = Choices::of(&session, args)?;
     refuse_nowhere(&session, args)?;
     let booter = super::boot::booter(&session, &args.boot, args.boot_together)?;
 
@@ -44,9 +44,10 @@ pub async fn run(global: &GlobalArgs, args: &BuildArgs, ui: &Ui, cancel: Cancell
         () = cancel.cancelled() => return Err(interrupted()),
     };
     selection::tell_skipped(&plan, ui);
+    selection::tell_unverified(&plan, ui);
     if args.result.push {
         let accepted = session.project.iter().flat_map(|project| &project.content.accept_licences);
-        licences::refuse(&plan, &accepted.chain(&args.attach.accepted_licences).map(String::as_str).collect::<Vec<_>>())?;
+        licences::refuse(&plan, &accepted.chain(&args.licences.accepted_licences).map(String::as_str).collect::<Vec<_>>())?;
     }
 
     if let Some(booter) = &booter {
@@ -101,7 +102,8 @@ async fn plan(session: &Session, args: &BuildArgs, choices: &Choices, registry: 
     let bases = selection::base_digests(session, registry, &plan).await;
     if args.result.push {
         selection::settle(&mut plan, registry, &bases, args.result.force).await?;
-        attach::settle(&mut plan, registry, choices.attach.as_ref()).await?;
+        let expected = choices.attach.as_ref().map(Attach::expected);
+        attaching::settle(&mut plan, registry, expected.as_ref()).await?;
     }
     Ok((plan, bases))
 }

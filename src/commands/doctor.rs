@@ -26,7 +26,7 @@ const PACKAGES_LIMIT: Duration = Duration::from_secs(30);
 pub async fn run(global: &GlobalArgs, args: &DoctorArgs, ui: &Ui) -> Result<Exit, Failure> {
     let session = Session::open(global, &args.project)?;
     let (builder, registry, packages, qemu) = tokio::join!(builder(&session, args), registry(&session, args), packages(&session), qemu());
-    let lines = [builder, registry, packages, qemu, cache(&session), signing(args)];
+    let lines = [builder, registry, packages, qemu, cache(&session), signing(&session, args)];
     match args.format {
         TextFormat::Table => ui.doctor(&lines),
         TextFormat::Json => {
@@ -105,14 +105,14 @@ async fn packages(session: &Session) -> DoctorLine {
 }
 
 /// Whether the key, if one is named, signs in the name of the certificate.
-fn signing(args: &DoctorArgs) -> DoctorLine {
-    match signing::open(&args.sign) {
+fn signing(session: &Session, args: &DoctorArgs) -> DoctorLine {
+    match signing::open(session.project.as_ref(), &args.sign) {
         Ok(Some(signing)) => {
             let certificate = signing.signer.certificate();
             line("signing", DoctorState::Ok, format!("{}, {}, until {}", certificate.subject, certificate.key.kind, certificate.not_after.text))
         }
         Ok(None) => {
-            let remedy = "name key and certificate: --sign-key KEY --sign-cert FILE".to_owned();
+            let remedy = "name key and certificate: --sign-key KEY --sign-cert FILE, or `sign` in the project file".to_owned();
             let text = "no key is named; kernels with Secure Boot will refuse the modules";
             DoctorLine { remedy: Some(remedy), ..line("signing", DoctorState::Off, text) }
         }

@@ -4,9 +4,9 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::selection;
 use super::session::{Session, source_date_epoch};
-use super::signing;
+use super::signing::Certificate;
+use super::{attaching, selection};
 use crate::cli::{GlobalArgs, PlanArgs, PlanFormat};
 use crate::error::{Exit, Failure};
 use crate::image::layer::Compression;
@@ -25,13 +25,17 @@ const GITLAB_JOBS: usize = 500;
 /// When there is none, or a kernel's compiler is missing.
 pub async fn run(global: &GlobalArgs, args: &PlanArgs, ui: &Ui) -> Result<Exit, Failure> {
     let session = Session::open(global, &args.select.project)?;
-    let mut plan =
-        selection::plan(&session, &args.select, &(arguments(Compression::default(), source_date_epoch()?) + &signing::arguments(&args.certificate)?), ui)
-            .await?;
+    let project = session.project.as_ref();
+    let signer = Certificate::of(project.filter(|_| !args.no_sign), &args.certificate);
+    let expected = attaching::expected(project, &args.attach)?;
+    let arguments = arguments(Compression::default(), source_date_epoch()?) + &signer.arguments()?;
+    let mut plan = selection::plan(&session, &args.select, &arguments, ui).await?;
+    selection::tell_unverified(&plan, ui);
     if !args.no_registry && selection::has_repository(&session, &args.select) {
         let registry = session.registry(&args.registry)?;
         let bases = selection::base_digests(&session, &registry, &plan).await;
         selection::settle(&mut plan, &registry, &bases, false).await?;
+        attaching::settle(&mut plan, &registry, expected.as_ref()).await?;
     }
     match args.format {
         PlanFormat::Table => print_table(&plan, ui),

@@ -335,7 +335,7 @@ pub async fn read_index(
     fallbacks: &[Fallback],
 ) -> Result<PublishedRelease, Failure> {
     let fallbacks = fallback_repositories(release, fallbacks)?;
-    let request = IndexRequest { distro: profile, release, arch, build_arch: host_arch(), fallbacks: &fallbacks };
+    let request = IndexRequest { distro: profile, release, arch, build_arch: host_arch(), fallbacks: &fallbacks, keyrings: session.catalog.keyrings() };
     Ok(kernel_index::read(&session.fetcher, &request).await?)
 }
 
@@ -386,6 +386,14 @@ pub fn tell_skipped(plan: &Plan, ui: &Ui) {
             Ok(failure) => ui.failure(&failure),
             Err(reason) => ui.note(&format!("{}: {reason}", skipped.target)),
         }
+    }
+}
+
+/// Names what was believed without a signature, each place once.
+pub fn tell_unverified(plan: &Plan, ui: &Ui) {
+    let places: BTreeSet<_> = plan.targets.iter().flat_map(|target| target.unverified.iter()).collect();
+    for place in places {
+        ui.note(&format!("{place} is trusted without a signature"));
     }
 }
 

@@ -1,6 +1,6 @@
 //! `kmodforge sign`: signs the modules of an image that exists, whoever made it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::local_image::{LocalImage, Named, fetch};
 use super::session::{Session, host_arch, temporary_folder};
@@ -9,7 +9,7 @@ use crate::cli::{GlobalArgs, SignImageArgs};
 use crate::env;
 use crate::error::{Exit, Failure};
 use crate::image::assemble::Image;
-use crate::image::layout;
+use crate::image::layout::{self, Layout};
 use crate::image::rewrite::{OldFile, Replacement, RewriteError, rewrite};
 use crate::kmod::is_module_file;
 use crate::pipeline::Signing;
@@ -22,7 +22,9 @@ use crate::ui::Ui;
 /// Where signed images go.
 enum Place {
     /// A layout, under the names that the images have there.
-    Layout(std::path::PathBuf),
+    Layout(PathBuf),
+    /// An archive, likewise.
+    Archive(PathBuf),
     Registry(Reference),
 }
 
@@ -32,43 +34,64 @@ enum Place {
 /// When the image or the key cannot be used, or the signed image cannot be written.
 pub async fn run(global: &GlobalArgs, args: &SignImageArgs, ui: &Ui) -> Result<Exit, Failure> {
     let place = place(args)?;
-    let no_key =
-        || Failure::new(Exit::Usage, "there is no key to sign with").help("name key and certificate: --sign-key FILE|pkcs11:…|exec:COMMAND --sign-cert FILE");
-    let signing = signing::open(&args.sign)?.ok_or_else(no_key)?;
     let session = Session::open(global, &args.project)?;
+    let no_key = || {
+        Failure::new(Exit::Usage, "there is no key to sign with")
+            .help("name key and certificate: --sign-key FILE|pkcs11:…|exec:COMMAND --sign-cert FILE, or `sign` in the project file")
+    };
+    let signing = signing::open(session.project.as_ref(), &args.sign)?.ok_or_else(no_key)?;
     let work = temporary_folder()?;
     let images = fetch(&session, Named { image: &args.image, arches: &args.arches, registry: &args.registry }, work.path()).await?;
+    // An archive is changed as a folder, and takes the old one's place when everything is signed.
+    let unpacked = work.path().join("layout");
+    if let Place::Archive(file) = &place {
+        layout::unpack(&Layout::open(file)?, &unpacked)?;
+    }
+    let mut done = Vec::new();
     for (number, image) in images.into_iter().enumerate() {
         let name = image.name.clone();
         let folder = work.path().join(format!("signed-{number}"));
         let signed = sign_in_background(image, signing.clone(), folder, args.image.clone()).await?;
-        let digest = &signed.image.manifest.digest;
-        match &place {
-            Place::Layout(folder) => {
+        let name = match &place {
+            Place::Layout(folder) | Place::Archive(folder) => {
+                let folder = if matches!(place, Place::Archive(_)) { &unpacked } else { folder };
                 let name = name.ok_or_else(|| Failure::new(Exit::Failed, format!("an image of `{}` has no name", args.image)))?;
                 layout::write_dir(folder, &name, &signed.image)?;
-                ui.data(&format!("{name}@{digest}\n"));
+                name
             }
             Place::Registry(reference) => {
                 session.registry(&args.registry)?.push(reference, &signed.image, &|_, _| {}).await?;
-                ui.data(&format!("{reference}@{digest}\n"));
+                reference.to_string()
             }
-        }
+        };
         let modules = if signed.files == 1 { "1 module".to_owned() } else { format!("{} modules", signed.files) };
-        ui.note(&format!("{modules} signed by {} ({})", signing.signer.certificate().subject, signed.image.arch));
+        let note = format!("{modules} signed by {} ({})", signing.signer.certificate().subject, signed.image.arch);
+        done.push((format!("{name}@{}\n", signed.image.manifest.digest), note));
+        if !matches!(place, Place::Archive(_)) {
+            tell(done.drain(..), ui);
+        }
+    }
+    if let Place::Archive(file) = &place {
+        layout::pack(&unpacked, file)?;
+        tell(done.drain(..), ui);
     }
     Ok(Exit::Done)
 }
 
-fn place(args: &SignImageArgs) -> Result<Place, Failure> {
-    if args.image.starts_with("oci-archive:") {
-        return Err(Failure::new(Exit::Usage, "an archive cannot be changed in its place").help("unpack it into a folder, and name that: oci:DIR"));
+fn tell(done: impl Iterator<Item = (String, String)>, ui: &Ui) {
+    for (image, note) in done {
+        ui.data(&image);
+        ui.note(&note);
     }
-    if let Some(folder) = args.image.strip_prefix("oci:") {
+}
+
+fn place(args: &SignImageArgs) -> Result<Place, Failure> {
+    let archive = args.image.strip_prefix("oci-archive:").map(|file| Place::Archive(file.into()));
+    if let Some(place) = archive.or_else(|| args.image.strip_prefix("oci:").map(|folder| Place::Layout(folder.into()))) {
         if args.tag.is_some() {
             return Err(Failure::new(Exit::Usage, "`--tag` is for images in a registry").help("leave it out: images of a layout keep their names"));
         }
-        return Ok(Place::Layout(folder.into()));
+        return Ok(place);
     }
     let wrong = |error: InvalidReference| Failure::new(Exit::Usage, error.to_string());
     let reference: Reference = args.image.parse().map_err(wrong)?;

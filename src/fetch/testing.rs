@@ -75,7 +75,7 @@ pub(crate) fn options(dir: &Path) -> FetchOptions {
 /// A fetcher that finds official addresses at a test's server.
 pub(crate) fn through_mirror(dir: &Path, official: &str, server: &Server) -> Fetcher {
     let mut options = options(dir);
-    options.mirrors.packages.insert(official.to_owned(), server.url.clone());
+    options.mirrors.packages.insert(official.to_owned(), server.url.as_str().into());
     Fetcher::new(options).unwrap()
 }
 

@@ -1,5 +1,6 @@
 //! OCI image layouts: a folder, or the same as a tar (OCI image specification, "Image Layout").
 
+mod pack;
 mod read;
 #[cfg(test)]
 mod tests;
@@ -19,6 +20,7 @@ use super::manifest::{Blob, Descriptor, Index, REF_NAME};
 use super::scan::Problem;
 use super::tar::TarWriter;
 
+pub use pack::{pack, unpack};
 pub use read::Layout;
 
 const VERSION_FILE: &str = "oci-layout";
@@ -69,33 +71,46 @@ pub fn write_dir(dir: &Path, name: &str, image: &Image) -> Result<Digest, Layout
 /// When a layer cannot be read or the archive not written; then there is no archive, or still the old one.
 pub fn write_archive(file: &Path, images: &[(&str, &Image)]) -> Result<(), LayoutError> {
     let mut names: BTreeMap<&str, Index> = BTreeMap::new();
-    let mut layers: BTreeMap<String, &Path> = BTreeMap::new();
-    let mut documents: BTreeMap<String, &Blob> = BTreeMap::new();
+    let mut layers: BTreeMap<String, Content<'_>> = BTreeMap::new();
+    let mut documents: BTreeMap<String, Content<'_>> = BTreeMap::new();
     for (name, image) in images {
         let index = names.entry(name).or_insert_with(|| Index::of(Vec::new()));
         *index = index.with(image.descriptor());
-        layers.extend(image.layers.iter().map(|layer| (blob_path(&layer.digest), layer.path.as_path())));
-        documents.extend([&image.config, &image.manifest].map(|blob| (blob_path(&blob.digest), blob)));
+        layers.extend(image.layers.iter().map(|layer| (blob_path(&layer.digest), Content::File(&layer.path))));
+        documents.extend([&image.config, &image.manifest].map(|blob| (blob_path(&blob.digest), Content::Bytes(&blob.bytes))));
     }
     let indexes: Vec<(&str, Blob)> = names.iter().map(|(name, index)| (*name, index.to_blob())).collect();
-    documents.extend(indexes.iter().map(|(_, blob)| (blob_path(&blob.digest), blob)));
+    documents.extend(indexes.iter().map(|(_, blob)| (blob_path(&blob.digest), Content::Bytes(&blob.bytes))));
     let top = Index::of(Vec::new());
     let top = Index { manifests: indexes.iter().map(|(name, blob)| named(blob, name)).collect(), ..top }.to_blob();
+    write_tar(file, layers.iter().chain(&documents), &top.bytes)
+}
 
+/// Where the bytes of a file in an archive are.
+#[derive(Clone, Copy)]
+enum Content<'a> {
+    File(&'a Path),
+    Bytes(&'a [u8]),
+}
+
+/// Writes an archive with these blobs and `index.json`, beside its place and then over it.
+fn write_tar<'a>(file: &Path, blobs: impl Iterator<Item = (&'a String, &'a Content<'a>)>, top: &[u8]) -> Result<(), LayoutError> {
     let dir = file.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let new = tempfile::Builder::new().prefix(TEMPORARY).tempfile_in(dir).map_err(FileError::at(dir))?;
     let write = || {
         let mut tar = TarWriter::new(BufWriter::with_capacity(1 << 16, new.as_file()), 0);
         tar.directory("blobs")?;
         tar.directory("blobs/sha256")?;
-        for (path, layer) in &layers {
-            let mut layer = File::open(layer)?;
-            tar.file(path, false, layer.metadata()?.len(), &mut layer)?;
+        for (path, content) in blobs {
+            match content {
+                Content::Bytes(bytes) => tar.file(path, false, bytes.len() as u64, &mut &**bytes)?,
+                Content::File(source) => {
+                    let mut source = File::open(source)?;
+                    tar.file(path, false, source.metadata()?.len(), &mut source)?;
+                }
+            }
         }
-        for (path, blob) in &documents {
-            tar.file(path, false, blob.size(), &mut blob.bytes.as_slice())?;
-        }
-        tar.file(INDEX_FILE, false, top.size(), &mut top.bytes.as_slice())?;
+        tar.file(INDEX_FILE, false, top.len() as u64, &mut &*top)?;
         tar.file(VERSION_FILE, false, VERSION.len() as u64, &mut &VERSION[..])?;
         tar.finish()?.flush()
     };

@@ -11,6 +11,7 @@ use super::packages::{Stanza, scan};
 use super::release_file::ReleaseFile;
 use super::resolve::Shelf;
 use super::rules::Rules;
+use super::signature::{Fault, Seal, is_frozen};
 use super::{IndexError, RepositoryName};
 use crate::env;
 use crate::fetch::{Fetcher, Kind, decompress, sha256};
@@ -32,10 +33,11 @@ pub(super) async fn read_repository(
     fetcher: &Fetcher,
     rules: &std::sync::Arc<Rules>,
     repository: &Repository,
+    seal: &Seal<'_>,
     arches: &[&str],
 ) -> Result<Option<Shelf>, IndexError> {
     let name = RepositoryName::of(repository);
-    let Some(release) = read_release(fetcher, repository, &name).await? else { return Ok(None) };
+    let Some(release) = read_release(fetcher, repository, seal, &name).await? else { return Ok(None) };
     let mut indexes = Vec::new();
     for component in &repository.components {
         let extra = release.separate_all.then_some("all");
@@ -53,29 +55,47 @@ pub(super) async fn read_repository(
     let mut seen = HashSet::new();
     // Packages for all architectures are in the index of each.
     let stanzas = found.into_iter().flatten().filter(|stanza| seen.insert((stanza.name.clone(), stanza.version.clone(), stanza.arch.clone())));
-    Ok(Some(Shelf { suite: repository.suite.clone(), url: repository.url.clone(), automatic: !release.not_automatic, stanzas: stanzas.collect() }))
+    Ok(Some(Shelf {
+        suite: repository.suite.clone(),
+        url: repository.url.clone(),
+        unverified: seal.place(repository),
+        automatic: !release.not_automatic,
+        stanzas: stanzas.collect(),
+    }))
 }
 
-async fn read_release(fetcher: &Fetcher, repository: &Repository, name: &RepositoryName) -> Result<Option<ReleaseFile>, IndexError> {
-    for file in ["InRelease", "Release"] {
-        let url = format!("{}/dists/{}/{file}", repository.url, repository.suite);
-        let bytes = match fetcher.cached(Kind::Package, &url).await {
-            Ok(index) => index.bytes,
-            Err(error) if error.is_missing() => continue,
-            Err(error) => return Err(IndexError::Fetch { repository: name.clone(), error: Box::new(error) }),
-        };
-        let release = ReleaseFile::parse(&String::from_utf8_lossy(&bytes));
-        let release = release.map_err(|reason| IndexError::Damaged { repository: name.clone(), file: file.to_owned(), reason: reason.to_owned() })?;
-        if let Some((until, seconds)) = &release.valid_until
-            && repository.check_valid_until
-            && !fetcher.mirrors().frozen
-            && *seconds < env::now().as_secs()
-        {
-            return Err(IndexError::Expired { repository: name.clone(), until: until.clone() });
-        }
-        return Ok(Some(release));
+/// The Release file, if its owner has signed it: in itself, else in a file beside it.
+async fn read_release(fetcher: &Fetcher, repository: &Repository, seal: &Seal<'_>, name: &RepositoryName) -> Result<Option<ReleaseFile>, IndexError> {
+    let get = async |file: &str| match fetcher.cached(Kind::Package, &format!("{}/dists/{}/{file}", repository.url, repository.suite)).await {
+        Ok(index) => Ok(Some(index.bytes)),
+        Err(error) if error.is_missing() => Ok(None),
+        Err(error) => Err(IndexError::Fetch { repository: name.clone(), error: Box::new(error) }),
+    };
+    let (file, text) = if let Some(bytes) = get("InRelease").await? {
+        ("InRelease", seal.open(bytes))
+    } else {
+        let Some(bytes) = get("Release").await? else { return Ok(None) };
+        let signature = if seal.is_closed() { get("Release.gpg").await? } else { None };
+        ("Release", seal.open_detached(bytes, signature.as_deref()))
+    };
+    let damaged = |reason: &str| IndexError::Damaged { repository: name.clone(), file: file.to_owned(), reason: reason.to_owned() };
+    let text = text.map_err(|fault| match fault {
+        Fault::Damaged(reason) => damaged(&reason),
+        Fault::Unsigned { keyring } => IndexError::Unsigned { repository: name.clone(), file: file.to_owned(), keyring },
+        Fault::Distrusted { keyring, distrust } => IndexError::Distrusted { repository: name.clone(), file: file.to_owned(), keyring, distrust },
+    })?;
+    let release = ReleaseFile::parse(&text).map_err(damaged)?;
+    // All suites are signed by the same keys: without this, one could be served in the place of another.
+    if seal.is_closed() && !release.names.is_empty() && !release.names.contains(&repository.suite) {
+        return Err(IndexError::OtherSuite { repository: name.clone(), found: release.names });
     }
-    Ok(None)
+    if let Some((until, seconds)) = &release.valid_until
+        && !is_frozen(repository, fetcher.mirrors())
+        && *seconds < env::now().as_secs()
+    {
+        return Err(IndexError::Expired { repository: name.clone(), until: until.clone() });
+    }
+    Ok(Some(release))
 }
 
 /// The wanted entries of one index: remembered ones as long as its digest stays.

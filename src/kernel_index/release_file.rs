@@ -1,13 +1,13 @@
-//! A repository's `InRelease` or `Release` file: which indexes it has, and their digests.
-//!
-//! The `OpenPGP` signature is not verified yet: what is trusted is the connection, or the mirror. From this file on, every
-//! index and every package is verified by its SHA-256.
+//! A repository's `InRelease` or `Release` file: which indexes it has, and their digests. From this file on, every index and every package is
+//! verified by its SHA-256.
 
 use std::collections::HashMap;
 
 /// The parts of a Release file that matter (<https://wiki.debian.org/DebianRepository/Format>).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct ReleaseFile {
+    /// `Suite` and `Codename`.
+    pub(super) names: Vec<String>,
     /// `Valid-Until`: as it is written, and in seconds since 1970.
     pub(super) valid_until: Option<(String, u64)>,
     /// `Acquire-By-Hash: yes`: indexes can be fetched by their digests.
@@ -21,11 +21,11 @@ pub(super) struct ReleaseFile {
 }
 
 impl ReleaseFile {
-    /// Reads a file, clear-signed or not.
+    /// Reads the text that is signed, without the signature.
     pub(super) fn parse(text: &str) -> Result<Self, &'static str> {
         let mut file = Self::default();
         let (mut field, mut all, mut no_separate) = ("", false, false);
-        for line in signed_part(text)? {
+        for line in text.lines() {
             if let Some(entry) = line.strip_prefix([' ', '\t']) {
                 if field == "SHA256" {
                     file.add_digest(entry)?;
@@ -42,6 +42,7 @@ impl ReleaseFile {
             field = name;
             match name {
                 "Valid-Until" => file.valid_until = Some((value.to_owned(), seconds(value).ok_or("its `Valid-Until` is no date")?)),
+                "Suite" | "Codename" => file.names.push(value.to_owned()),
                 "Acquire-By-Hash" => file.by_hash = value == "yes",
                 "NotAutomatic" => file.not_automatic = value == "yes",
                 "Architectures" => all = value.split_whitespace().any(|arch| arch == "all"),
@@ -62,22 +63,6 @@ impl ReleaseFile {
             self.sha256.insert(path.to_owned(), sha256.to_owned());
         }
         Ok(())
-    }
-}
-
-/// The lines of a file that a clear signature covers (RFC 9580 §7); all of them if there is no signature.
-fn signed_part(text: &str) -> Result<Vec<&str>, &'static str> {
-    let Some(message) = text.strip_prefix("-----BEGIN PGP SIGNED MESSAGE-----") else {
-        return Ok(text.lines().collect());
-    };
-    let mut lines = message.lines().skip(1).skip_while(|line| !line.trim().is_empty()).skip(1);
-    let mut signed = Vec::new();
-    loop {
-        match lines.next() {
-            Some("-----BEGIN PGP SIGNATURE-----") => return Ok(signed),
-            Some(line) => signed.push(line.strip_prefix("- ").unwrap_or(line)),
-            None => return Err("it ends before its signature"),
-        }
     }
 }
 
@@ -108,15 +93,15 @@ fn days_since_1970(year: u64, month: u64, day: u64) -> Option<u64> {
 mod tests {
     use super::*;
 
-    const SIGNED: &str = "-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA256\n\nOrigin: Debian\nSuite: oldstable-security\n\
+    const TEXT: &str = "Origin: Debian\nSuite: oldstable-security\n\
         Valid-Until: Wed, 25 Nov 2026 22:17:41 UTC\nAcquire-By-Hash: yes\nNotAutomatic: yes\nArchitectures: all amd64\n\
-        No-Support-for-Architecture-all: Packages\nMD5Sum:\n 00 1 main/binary-amd64/Packages\nSHA256:\n 11 1 main/binary-amd64/Packages.xz\n 22 1 main/Contents-amd64\n\
-        -----BEGIN PGP SIGNATURE-----\n\niQ\nSHA256:\n 33 1 main/binary-evil/Packages\n-----END PGP SIGNATURE-----\n";
+        No-Support-for-Architecture-all: Packages\nMD5Sum:\n 00 1 main/binary-amd64/Packages\nSHA256:\n 11 1 main/binary-amd64/Packages.xz\n 22 1 main/Contents-amd64\n";
 
     #[test]
-    fn reads_only_what_is_signed() {
-        let file = ReleaseFile::parse(SIGNED).unwrap();
+    fn reads_what_matters() {
+        let file = ReleaseFile::parse(TEXT).unwrap();
         assert_eq!(file.sha256, HashMap::from([("main/binary-amd64/Packages.xz".to_owned(), "11".to_owned())]));
+        assert_eq!(file.names, ["oldstable-security"]);
         assert!(file.by_hash && file.not_automatic && !file.separate_all);
         assert_eq!(file.valid_until, Some(("Wed, 25 Nov 2026 22:17:41 UTC".to_owned(), 1_795_645_061)));
     }
@@ -131,7 +116,6 @@ mod tests {
     fn says_what_is_wrong() {
         assert_eq!(ReleaseFile::parse("").unwrap_err(), "it has no SHA-256 digests");
         assert_eq!(ReleaseFile::parse("<html>\n").unwrap_err(), "a line in it is no field");
-        assert_eq!(ReleaseFile::parse(&SIGNED[..300]).unwrap_err(), "it ends before its signature");
         assert_eq!(ReleaseFile::parse("Valid-Until: tomorrow\n").unwrap_err(), "its `Valid-Until` is no date");
         assert_eq!(ReleaseFile::parse("SHA256:\n 11\n").unwrap_err(), "an entry below `SHA256` is incomplete");
     }

@@ -16,6 +16,8 @@ pub(super) struct Shelf {
     pub(super) suite: String,
     /// Official base URL.
     pub(super) url: String,
+    /// Where it was fetched from, if its index was taken without a signature.
+    pub(super) unverified: Option<String>,
     /// Packages are taken from it although nobody names it.
     pub(super) automatic: bool,
     pub(super) stanzas: Vec<Stanza>,

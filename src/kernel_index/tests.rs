@@ -1,16 +1,20 @@
+mod signed;
+
 use serde_json::json;
 
 use super::*;
+use crate::error::Failure;
 use crate::fetch::testing::{Server, gz, options, xz};
 use crate::fetch::{Fetcher, sha256};
-use crate::mirror::Mirrors;
+use crate::mirror::{Mirrors, PackageMirror};
+use crate::openpgp::testing::{clearsign, keyrings};
 use crate::package::PublishedKernel;
 
 /// The parts of a Debian profile that matter here.
 fn debian(base: &str) -> DistroProfile {
     let repository = |suite: &str| json!({"url": base, "suite": suite, "components": ["main"]});
     serde_json::from_value(json!({
-        "id": "debian", "name": "Debian", "homepage": "https://www.debian.org/", "family": "apt", "arches": ["amd64", "arm64"],
+        "id": "debian", "name": "Debian", "homepage": "https://www.debian.org/", "family": "apt", "arches": ["amd64", "arm64"], "keyring": "archive",
         "kernels": {
             "recognise": [r"\d+\.\d+\.\d+(?:-\d+|\+deb(?P<release>\d+)(?:\.\d+)?)-(?:(?P<flavour>cloud|rt)-)?(?P<arch>amd64|arm64)"],
             "headers_package": "linux-headers-{kernel}",
@@ -78,8 +82,7 @@ fn suite(name: &str, fields: &str, indexes: &[(&str, String)]) -> Files {
         }
     }
     let release = format!("Suite: {name}\nArchitectures: all amd64 arm64\nNo-Support-for-Architecture-all: Packages\n{fields}SHA256:\n{digests}");
-    let signed = format!("-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA256\n\n{release}-----BEGIN PGP SIGNATURE-----\n\niQ==\n-----END PGP SIGNATURE-----\n");
-    files.push((format!("/debian/dists/{name}/InRelease"), signed.into_bytes()));
+    files.push((format!("/debian/dists/{name}/InRelease"), clearsign(&release).into_bytes()));
     files
 }
 
@@ -99,11 +102,19 @@ struct Setting {
     server: Server,
     cache: tempfile::TempDir,
     distro: DistroProfile,
+    keyrings: Keyrings,
+    /// Of the mirror that everything is fetched from.
+    trusted: bool,
+    frozen: bool,
 }
 
 impl Setting {
     async fn new(files: Files) -> Self {
-        Self { server: Server::files(files).await, cache: tempfile::tempdir().unwrap(), distro: debian(OFFICIAL) }
+        Self::on(Server::files(files).await)
+    }
+
+    fn on(server: Server) -> Self {
+        Self { server, cache: tempfile::tempdir().unwrap(), distro: debian(OFFICIAL), keyrings: keyrings(), trusted: false, frozen: false }
     }
 
     async fn read(&self, arch: Arch) -> Result<PublishedRelease, IndexError> {
@@ -112,9 +123,11 @@ impl Setting {
 
     async fn read_with(&self, arch: Arch, fallbacks: &[Repository]) -> Result<PublishedRelease, IndexError> {
         let mut options = options(self.cache.path());
-        options.mirrors = Mirrors { packages: [("http://ftp.debian.org/".to_owned(), format!("{}/", self.server.url))].into(), ..Mirrors::default() };
+        let mirror = PackageMirror { url: format!("{}/", self.server.url), trusted: self.trusted };
+        options.mirrors = Mirrors { packages: [("http://ftp.debian.org/".to_owned(), mirror)].into(), frozen: self.frozen, ..Mirrors::default() };
         let fetcher = Fetcher::new(options).unwrap();
-        let request = IndexRequest { distro: &self.distro, release: &self.distro.releases[0], arch, build_arch: Arch::Amd64, fallbacks };
+        let request =
+            IndexRequest { distro: &self.distro, release: &self.distro.releases[0], arch, build_arch: Arch::Amd64, fallbacks, keyrings: &self.keyrings };
         read(&fetcher, &request).await
     }
 
@@ -243,11 +256,12 @@ async fn a_kernel_without_its_dependencies_is_left_out() {
 #[tokio::test]
 async fn fallbacks_are_read_besides_and_must_be_there() {
     let mut files = usual();
-    let old = suite("old", "", &[("amd64", kernel("6.1.0-9", "6.1.27-1", "amd64"))]);
-    files.extend(old.into_iter().map(|(path, bytes)| (path.replace("/debian/dists/old", "/snapshot/dists/bookworm"), bytes)));
+    let old = suite("bookworm", "", &[("amd64", kernel("6.1.0-9", "6.1.27-1", "amd64"))]);
+    files.extend(old.into_iter().map(|(path, bytes)| (path.replace("/debian/dists/", "/snapshot/dists/"), bytes)));
     let setting = Setting::new(files).await;
-    let repository =
-        |url: &str| Repository { url: url.to_owned(), suite: "bookworm".to_owned(), components: vec!["main".to_owned()], check_valid_until: false };
+    let repository = |url: &str| -> Repository {
+        serde_json::from_value(json!({"url": url, "suite": "bookworm", "components": ["main"], "check_valid_until": false})).unwrap()
+    };
     let published = setting.read_with(Arch::Amd64, &[repository(&format!("{}/snapshot", setting.server.url))]).await.unwrap();
     assert_eq!(published.kernels[0].release.as_str(), "6.1.0-9-amd64");
     let error = setting.read_with(Arch::Amd64, &[repository("http://ftp.debian.org/gone")]).await.unwrap_err();
@@ -259,14 +273,9 @@ async fn fallbacks_are_read_besides_and_must_be_there() {
 }
 
 #[tokio::test]
-async fn unsigned_and_by_hash_repositories_are_read_too() {
-    let mut files =
-        suite("bookworm", "Acquire-By-Hash: yes\n", &[("amd64", base("amd64") + &kernel("6.1.0-50", "6.1.176-1", "amd64") + &kbuild("6.1.176-1", "amd64"))]);
-    let (_, signed) = files.pop().unwrap();
-    let signed = String::from_utf8(signed).unwrap();
-    let (_, message) = signed.split_once("\n\n").unwrap();
-    let release = message.split("-----BEGIN").next().unwrap().to_owned();
-    files.push(("/debian/dists/bookworm/Release".to_owned(), release.into_bytes()));
+async fn repositories_with_names_by_hash_are_read_too() {
+    let index = base("amd64") + &kernel("6.1.0-50", "6.1.176-1", "amd64") + &kbuild("6.1.176-1", "amd64");
+    let files = suite("bookworm", "Acquire-By-Hash: yes\n", &[("amd64", index)]);
     let setting = Setting::new(files.clone()).await;
     assert_eq!(setting.read(Arch::Amd64).await.unwrap().kernels.len(), 2, "by-hash names are missing here, so the plain ones are used");
     let by_hash = files.into_iter().map(|(path, bytes)| match path.rsplit_once("/Packages") {
@@ -344,7 +353,7 @@ async fn an_optional_repository_that_cannot_be_reached_is_no_silence() {
         files.get(path).map_or_else(|| crate::fetch::testing::status(404), |bytes| axum::response::IntoResponse::into_response(bytes.clone()))
     })
     .await;
-    let setting = Setting { server, cache: tempfile::tempdir().unwrap(), distro: debian(OFFICIAL) };
+    let setting = Setting::on(server);
     assert_eq!(
         setting.failure().await,
         "error: `http://server/debian/dists/bookworm-backports/InRelease` cannot be fetched: 500 Internal Server Error\n  \

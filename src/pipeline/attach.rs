@@ -1,5 +1,8 @@
 //! After publishing: documents about the image, and signatures. The signature comes last, so that whoever finds it finds everything.
 
+mod missing;
+mod work;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -7,8 +10,7 @@ use serde_json::json;
 
 use super::TargetError;
 use super::target::{Story, blocking};
-use crate::attest::cosign::{Entry, attestations_of, has_entry, signatures_of, with_entries};
-use crate::attest::{Document, SPDX, SigningKey, Statement, Subject, has_referrer};
+use crate::attest::{Document, SPDX, SigningKey, Statement, Subject};
 use crate::boot;
 use crate::check::CHECKS;
 use crate::fetch::source::{PreparedFirmware, PreparedSource};
@@ -19,10 +21,12 @@ use crate::image::manifest::Blob;
 use crate::kmod::{Module, is_module_file};
 use crate::plan::Target;
 use crate::provenance::{self, Run};
-use crate::record::{Attachment, TargetRecord};
-use crate::reference::{Digest, Reference};
-use crate::registry::{Registry, RegistryError};
+use crate::record::TargetRecord;
+use crate::reference::Digest;
 use crate::sbom::{self, Facts, LICENCES, ModuleFile};
+
+pub use self::missing::{Expected, missing_of};
+use self::work::Work;
 
 /// Type of the predicate of a report of checks (in-toto attestation framework, "Test Result").
 pub const CHECKS_TYPE: &str = "https://in-toto.io/attestation/test-result/v0.1";
@@ -43,6 +47,14 @@ pub struct Attach {
     pub provenance: bool,
     /// Signs images and statements.
     pub key: Option<Arc<SigningKey>>,
+}
+
+impl Attach {
+    /// What a published image must have, so that nothing is to be attached to it.
+    #[must_use]
+    pub fn expected(&self) -> Expected {
+        Expected { sbom: self.sbom, provenance: self.provenance, key: self.key.as_ref().map(|key| key.public()) }
+    }
 }
 
 /// What is known before the builder's result is gone, and needed after the image is published.
@@ -82,32 +94,33 @@ impl Story<'_> {
         let (Some(attach), Some(registry)) = (self.workshop.options.attach.clone(), self.workshop.registry.clone()) else {
             return Ok(());
         };
-        let index: Option<Digest> = self.record.index_digest.as_ref().and_then(|digest| digest.parse().ok());
-        let subjects = [Some(image.manifest.digest.clone()), index].into_iter().flatten().collect::<Vec<_>>();
-        let statements = self.statements(&attach, gathered, image, &subjects)?;
-        let mut work = Work { registry: &registry, image: &self.target.image, done: Vec::new() };
+        let statements = self.statements(&attach, gathered, image)?;
+        let mut work = Work::new(&registry, &self.target.image, attach.key.as_deref(), &statements);
         let attached = tokio::select! {
-            attached = work.all(&attach, image, &subjects, &statements) => attached,
+            attached = work.all(image, &statements) => attached.map_err(Some),
             () = self.cancel.cancelled() => Err(None),
         };
-        let wanted = wanted(&attach, &statements);
-        self.record.attachments.clone_from(&work.done);
+        let Work { done, missing, index, .. } = work;
+        self.record.attachments.clone_from(&done);
+        // Others may have put their images beside this one meanwhile: what is signed is what the tag holds now.
+        if let Some(index) = index {
+            self.record.index_digest = Some(index.to_string());
+        }
         attached.map_err(|error| match error {
-            Some(error) => TargetError::Attach { missing: missing(&wanted, &work.done), attached: work.done, error },
+            Some(error) => TargetError::Attach { missing: missing.into(), attached: done, error },
             None => TargetError::Cancelled,
         })
     }
 
     /// What there is to say about the image: each statement with the document that those get who do not want statements.
-    fn statements(&self, attach: &Attach, gathered: &Gathered, image: &Image, subjects: &[Digest]) -> Result<Vec<(Document, Option<Statement>)>, TargetError> {
-        let name = self.target.image.name();
-        let subjects: Vec<_> = subjects.iter().map(|digest| Subject { name: name.clone(), digest: digest.clone() }).collect();
-        let statement = |predicate_type, predicate| Statement { subjects: subjects.clone(), predicate_type, predicate };
+    fn statements(&self, attach: &Attach, gathered: &Gathered, image: &Image) -> Result<Vec<(Document, Option<Statement>)>, TargetError> {
+        let subjects = vec![Subject { name: self.target.image.name(), digest: image.manifest.digest.clone() }];
+        let statement = |predicate_type: &str, predicate| Statement { subjects: subjects.clone(), predicate_type: predicate_type.to_owned(), predicate };
         let mut statements = Vec::new();
         if attach.sbom {
             let bytes = sbom::document(self.target, &image.manifest.digest, &gathered.facts, self.workshop.options.epoch);
             let predicate = serde_json::from_slice(&bytes).map_err(|error| TargetError::Internal(error.to_string()))?;
-            let document = Document { kind: "sbom", file: "sbom.spdx.json", predicate_type: Some(sbom::PREDICATE_TYPE), blob: Blob::new(SPDX, bytes) };
+            let document = Document { kind: "sbom", file: "sbom.spdx.json", predicate_type: Some(sbom::PREDICATE_TYPE.into()), blob: Blob::new(SPDX, bytes) };
             statements.push((document, Some(statement(sbom::PREDICATE_TYPE, predicate))));
         }
         if attach.provenance {
@@ -136,96 +149,6 @@ impl Story<'_> {
             compression: options.compression.name(),
         }
     }
-}
-
-/// Attaching, and how far it has come.
-struct Work<'a> {
-    registry: &'a Registry,
-    image: &'a Reference,
-    done: Vec<Attachment>,
-}
-
-impl Work<'_> {
-    async fn all(
-        &mut self,
-        attach: &Attach,
-        image: &Image,
-        subjects: &[Digest],
-        statements: &[(Document, Option<Statement>)],
-    ) -> Result<(), Option<RegistryError>> {
-        for (document, _) in statements {
-            let referrer = document.referrer(&image.manifest.descriptor());
-            self.registry.attach(self.image, &image.manifest.digest, &referrer).await?;
-            self.done(document.kind, &document.blob.media_type, &referrer.descriptor.digest);
-        }
-        let Some(key) = &attach.key else { return Ok(()) };
-        let attestations: Vec<_> = statements.iter().filter_map(|(_, statement)| Some(Entry::attestation(statement.as_ref()?, key))).collect();
-        for digest in subjects {
-            self.add(&attestations_of(self.image, digest), &attestations).await?;
-        }
-        for entry in &attestations {
-            self.done("attestation", entry.media_type(), entry.digest());
-        }
-        for digest in subjects {
-            let signature = Entry::signature(self.image, digest, key);
-            self.add(&signatures_of(self.image, digest), std::slice::from_ref(&signature)).await?;
-            self.done("signature", signature.media_type(), signature.digest());
-        }
-        Ok(())
-    }
-
-    async fn add(&self, tag: &Reference, entries: &[Entry]) -> Result<(), RegistryError> {
-        self.registry.update_tag(tag, |present| Ok(with_entries(present.map(|document| document.bytes.as_slice()), entries))).await
-    }
-
-    fn done(&mut self, kind: &str, media_type: &str, digest: &Digest) {
-        self.done.push(Attachment { kind: kind.to_owned(), media_type: media_type.to_owned(), digest: digest.to_string() });
-    }
-}
-
-/// Names of everything that is to be attached, in order.
-fn wanted(attach: &Attach, statements: &[(Document, Option<Statement>)]) -> Vec<&'static str> {
-    let signed = attach.key.iter().flat_map(|_| ["attestation", "signature"]);
-    statements.iter().map(|(document, _)| document.kind).chain(signed).collect()
-}
-
-fn missing(wanted: &[&'static str], done: &[Attachment]) -> Vec<&'static str> {
-    // Of several signatures the last may be missing.
-    let is_complete = |kind: &str| kind != "signature" && done.iter().any(|attachment| attachment.kind == kind);
-    wanted.iter().copied().filter(|kind| !is_complete(kind)).collect()
-}
-
-/// Whether everything that would be attached to a published image is there: if not, what is missing.
-///
-/// # Errors
-/// When the registry cannot be asked.
-pub async fn missing_of(
-    registry: &Registry,
-    image: &Reference,
-    manifest: &Digest,
-    index: &Digest,
-    attach: &Attach,
-) -> Result<Option<&'static str>, RegistryError> {
-    if let Some(key) = &attach.key {
-        for digest in [manifest, index] {
-            let signature = Entry::signature(image, digest, key);
-            let present = registry.manifest(&signatures_of(image, digest)).await?;
-            if !present.is_some_and(|document| has_entry(&document.bytes, &signature)) {
-                return Ok(Some("not signed with this key"));
-            }
-        }
-    }
-    let referrers = registry.referrers(image, manifest).await?;
-    let has = |artifact_type, predicate_type| has_referrer(&referrers, artifact_type, predicate_type);
-    Ok(if attach.sbom && !has(SPDX, sbom::PREDICATE_TYPE) {
-        Some("has no bill of materials")
-    } else if attach.provenance && !has(crate::attest::IN_TOTO, provenance::PREDICATE_TYPE) {
-        Some("has no provenance")
-    } else if !has(crate::attest::IN_TOTO, CHECKS_TYPE) {
-        Some("has no report of checks")
-    } else {
-        None
-    })
 }
 
 /// The predicate about what was checked: names of checks, and every finding.

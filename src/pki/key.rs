@@ -6,11 +6,15 @@ use std::str::FromStr;
 use aws_lc_rs::digest::{self, Digest};
 use aws_lc_rs::signature::{self, UnparsedPublicKey, VerificationAlgorithm};
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
 use super::der::{Reader, element, sequence};
 use super::tag;
 
 /// A hash that modules are signed with: `CONFIG_MODULE_SIG_HASH`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
 pub enum Hash {
     /// `sha256`
     Sha256,

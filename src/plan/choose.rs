@@ -36,6 +36,7 @@ struct Stock<'a> {
     distro: Arc<PlannedDistro>,
     arch: Arch,
     runtime: Arc<[Package]>,
+    unverified: Arc<[String]>,
     kernels: Vec<&'a PublishedKernel>,
     toolchains: BTreeMap<String, Result<Arc<PlannedToolchain>, Reason>>,
 }
@@ -121,6 +122,7 @@ impl<'a> Planner<'a> {
             toolchain,
             runtime: stock.runtime.clone(),
             sign_only: None,
+            unverified: stock.unverified.clone(),
             inputs: None,
             state: State::Build("not published".into()),
         });
@@ -158,7 +160,15 @@ fn stocks<'a>(known: &Known<'a>, group: &Group) -> Result<Vec<Stock<'a>>, PlanEr
                 let Some(arch) = group.arches.iter().copied().find(|arch| arch.oci() == index.arch) else { continue };
                 let mut kernels = select(&index.kernels, &group.kernels, &mut matched);
                 kernels.retain(|kernel| taken.insert((profile.id.as_str(), &kernel.release, arch)));
-                stocks.push(Stock { index, distro: distro.clone(), arch, runtime: index.runtime.clone().into(), kernels, toolchains: BTreeMap::new() });
+                stocks.push(Stock {
+                    index,
+                    distro: distro.clone(),
+                    arch,
+                    runtime: index.runtime.clone().into(),
+                    unverified: index.unverified.clone().into(),
+                    kernels,
+                    toolchains: BTreeMap::new(),
+                });
             }
         }
     }

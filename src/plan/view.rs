@@ -54,6 +54,9 @@ pub struct TargetView<'a> {
     pub runtime: &'a [Package],
     /// Where the kernel was found.
     pub origin: &'a str,
+    /// Repositories that were trusted without a signature.
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    pub unverified: &'a [String],
 }
 
 /// Something that is no target.
@@ -88,6 +91,7 @@ impl<'a> From<&'a Target> for TargetView<'a> {
             headers: &target.kernel.headers,
             runtime: &target.runtime,
             origin: &target.kernel.origin,
+            unverified: &target.unverified,
         }
     }
 }

@@ -29,6 +29,9 @@ pub struct DistroProfile {
     pub family: Family,
     /// Architectures that images can be built for.
     pub arches: Vec<Arch>,
+    /// Keyring whose keys sign the repositories, `keyrings/<name>.asc`: `debian`.
+    #[serde(default)]
+    pub keyring: Option<Id>,
     /// How kernels are recognised and found.
     pub kernels: KernelRules,
     /// Releases of the distribution, newest first.
@@ -53,6 +56,12 @@ impl DistroProfile {
         let profile: Self = document.decode()?;
         check::check(&profile, &document)?;
         Ok(profile)
+    }
+
+    /// The keyring that signs a repository of this profile; none for one that is trusted without a signature.
+    #[must_use]
+    pub fn keyring_of<'p>(&'p self, repository: &'p Repository) -> Option<&'p Id> {
+        repository.keyring.as_ref().or(self.keyring.as_ref()).filter(|_| !repository.trusted)
     }
 }
 
@@ -129,9 +138,15 @@ pub struct Repository {
     pub suite: String,
     /// `main`, `contrib`…
     pub components: Vec<String>,
-    /// Refuse an expired index. Off for frozen mirrors and snapshots.
+    /// Refuse an expired index, and one whose signature or key has expired since it was signed. Off for frozen mirrors and snapshots.
     #[serde(default = "yes")]
     pub check_valid_until: bool,
+    /// Keyring whose keys sign it, instead of the distribution's.
+    #[serde(default)]
+    pub keyring: Option<Id>,
+    /// Take its index without a signature; records say so.
+    #[serde(default)]
+    pub trusted: bool,
 }
 
 /// A place that keeps packages which the repositories have dropped.

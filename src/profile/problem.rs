@@ -97,6 +97,12 @@ pub enum Problem {
     /// An option must be on and off.
     #[error("`{0}` is required and forbidden")]
     ConfigContradiction(String),
+    /// Nothing says whose signature a repository has.
+    #[error("nothing says who signs the repository `{0}`")]
+    NoKeyring(String),
+    /// A repository has a keyring and needs none.
+    #[error("`trusted` and `keyring` contradict each other")]
+    SignedAndTrusted,
     /// A module's file has another name than the module.
     #[error("`{file}` is not the file of module `{module}`")]
     ModuleFile {
@@ -132,6 +138,8 @@ impl Problem {
             Self::Placeholder(PlaceholderError::Unbalanced { .. }) => "in this value".into(),
             Self::MissingPlaceholder(name) => format!("expected `{{{name}}}` somewhere in it"),
             Self::EmptyRange { .. } | Self::AlwaysInTree { .. } | Self::InTreeBelow { .. } => "this range".into(),
+            Self::NoKeyring(_) => "expected `keyring` here or at the top of the file, or `trusted: true` here".into(),
+            Self::SignedAndTrusted => "expected one of them".into(),
             Self::ModuleFile { module, .. } => format!("expected a path that ends in `{module}.ko`"),
         }
     }

@@ -1,5 +1,6 @@
 //! Project files that are well-formed and cannot be meant.
 
+use super::sign::{KeyFault, check_key};
 use super::{DriverSelector, Exclude, MatrixRow, ProjectFile};
 use crate::arch::Arch;
 use crate::error::Failure;
@@ -40,6 +41,12 @@ pub enum Reason {
         /// What is wrong with it.
         reason: String,
     },
+    /// A key that may not be named here.
+    #[error(transparent)]
+    Key(KeyFault),
+    /// Not the place of a key.
+    #[error("this is not the place of a key")]
+    KeyPlace(String),
     /// A name that no profile has.
     #[error("unknown {kind} `{name}`")]
     Unknown {
@@ -95,12 +102,42 @@ pub(super) fn check_file(file: &ProjectFile, source: &Source) -> Result<()> {
     if let Some(repository) = &file.repository {
         check_repository(repository).map_err(|reason| fail(source, &Trail::to("repository"), reason))?;
     }
+    check_keys(file, source)?;
     let matrix = Trail::to("matrix");
     if let Some(rows) = &file.matrix {
         some(source, &matrix, "matrix", rows)?;
     }
     for (index, row) in file.rows().iter().enumerate() {
         check_lists(source, &matrix.then(index), row)?;
+    }
+    Ok(())
+}
+
+/// Secrets, and what would run programs, are for whoever runs kmodforge to name.
+fn check_keys(file: &ProjectFile, source: &Source) -> Result<()> {
+    if let Some(sign) = &file.sign {
+        let trail = Trail::to("sign");
+        if *sign == super::Sign::default() {
+            return Err(fail(source, &trail, Reason::Empty("sign")));
+        }
+        if let Some(key) = &sign.key {
+            let reason = |fault: std::result::Result<KeyFault, String>| fault.map_or_else(Reason::KeyPlace, Reason::Key);
+            check_key(key).map_err(|fault| fail(source, &trail.then("key"), reason(fault)))?;
+        }
+        for (name, path) in [("certificate", &sign.certificate), ("passphrase_file", &sign.passphrase_file)] {
+            if path.as_ref().is_some_and(|path| path.as_os_str().is_empty()) {
+                return Err(fail(source, &trail.then(name), Reason::Empty(name)));
+            }
+        }
+    }
+    if let Some(key) = file.attach.as_ref().and_then(|attach| attach.cosign_key.as_ref()) {
+        let trail = Trail::to("attach").then("cosign_key");
+        if key.contains("-----BEGIN") {
+            return Err(fail(source, &trail, Reason::Key(KeyFault::Key)));
+        }
+        if key.trim_start_matches("env://").is_empty() {
+            return Err(fail(source, &trail, Reason::Empty("cosign_key")));
+        }
     }
     Ok(())
 }
@@ -154,7 +191,13 @@ fn some<T>(source: &Source, trail: &Trail, what: &'static str, entries: &[T]) ->
 }
 
 fn fail(source: &Source, trail: &Trail, reason: Reason) -> Impossible {
-    Impossible { spot: Box::new(source.spot(trail)), reason }
+    let mut spot = source.spot(trail);
+    if matches!(reason, Reason::Key(KeyFault::Key | KeyFault::Pin)) {
+        // Messages end up in logs.
+        spot.line = spot.line.chars().take(spot.place.column.saturating_sub(1)).chain(['…']).collect();
+        spot.place.width = 1;
+    }
+    Impossible { spot: Box::new(spot), reason }
 }
 
 /// What the file and the profiles tell together.
@@ -277,7 +320,9 @@ fn overlap(left: &DriverSelector, right: &DriverSelector) -> bool {
 impl From<Impossible> for Failure {
     fn from(Impossible { spot, reason }: Impossible) -> Self {
         let label = match &reason {
-            Reason::Empty("image" | "tag" | "profiles") => "expected text".into(),
+            Reason::Empty("image" | "tag" | "profiles" | "certificate" | "passphrase_file" | "cosign_key") => "expected text".into(),
+            Reason::Key(fault) => fault.label().into(),
+            Reason::KeyPlace(expected) => format!("expected {expected}"),
             Reason::Empty(_) => "expected at least one entry".into(),
             Reason::Duplicate(_) => "the second one is here".into(),
             Reason::TwoNames => "expected one of them".into(),
@@ -295,6 +340,7 @@ impl From<Impossible> for Failure {
                 Some(word) => failure.help(format!("did you mean `{word}`?")),
                 None => failure,
             },
+            Reason::Key(fault) => failure.help(fault.help()),
             _ => failure,
         }
     }

@@ -117,6 +117,19 @@ fn excludes_that_may_leave_something_are_taken() {
 }
 
 #[test]
+fn who_signs_and_what_is_attached_is_read() {
+    let project = parse(
+        "sign: {key: 'pkcs11:object=driver', certificate: keys/mok.crt, hash: sha384, passphrase_file: /run/pin}\nattach: {cosign_key: env://KEY, sbom: false}\n",
+    );
+    let content = project.unwrap().content;
+    let sign = content.sign.unwrap();
+    assert_eq!((sign.key.as_deref(), sign.hash), (Some("pkcs11:object=driver"), Some(crate::pki::Hash::Sha384)));
+    assert_eq!(content.attach, Some(Attachments { sbom: Some(false), provenance: None, cosign_key: Some("env://KEY".into()) }));
+    assert_eq!(Project::parse(Path::new("/a/kmodforge.yaml"), "sign: {hash: sha256}").unwrap().beside(Path::new("keys/x")), Path::new("/a/keys/x"));
+    assert_eq!(Project::parse(Path::new("kmodforge.yaml"), "sign: {hash: sha256}").unwrap().beside(Path::new("/x")), Path::new("/x"));
+}
+
+#[test]
 fn names_of_images_are_given_once() {
     let words = |head: &str| {
         let text = format!("{head}\nmatrix:\n  - {{drivers: [zfs], kernels: [latest]}}\n");

@@ -162,6 +162,9 @@ fn fetched<'a>(packages: &'a [Package], mirrors: &Mirrors) -> Vec<Fetched<'a>> {
 
 /// A line of `sources.list`.
 pub(super) fn sources_line(repository: &Repository, mirrors: &Mirrors) -> String {
-    let option = if repository.check_valid_until && !mirrors.frozen { "" } else { "[check-valid-until=no] " };
-    format!("deb {option}{} {} {}", mirrors.package(&repository.url), repository.suite, repository.components.join(" "))
+    let frozen = (!repository.check_valid_until || mirrors.frozen).then_some("check-valid-until=no");
+    let trusted = (repository.trusted || mirrors.is_trusted(&repository.url)).then_some("trusted=yes");
+    let options: Vec<_> = frozen.into_iter().chain(trusted).collect();
+    let options = if options.is_empty() { String::new() } else { format!("[{}] ", options.join(" ")) };
+    format!("deb {options}{} {} {}", mirrors.package(&repository.url), repository.suite, repository.components.join(" "))
 }

@@ -104,7 +104,7 @@ impl Digester<'_> {
     /// Digests of what goes into a target's image. Mirrors do not count: they say where, not what.
     fn inputs(&mut self, target: &Target) -> Result<Inputs, RenderError> {
         // Whoever adds a field decides here whether it goes into the image.
-        let Target { driver, distro, kernel, arch, toolchain, runtime, image: _, sign_only, inputs: _, state: _ } = target;
+        let Target { driver, distro, kernel, arch, toolchain, runtime, unverified: _, image: _, sign_only, inputs: _, state: _ } = target;
         let DriverVersion { version: _, sources, firmware, requires: _, build: _, modules: _ } = driver.version();
         // The Dockerfile follows from its template and what the template is told; rendering it as well would only take time.
         let template = template::digest(&template_name(target))?;

@@ -137,6 +137,7 @@ pub(super) fn label(driver: &str, version: &str, kernel: &str) -> TargetLabel {
 pub(super) fn target_record(target: TargetLabel, outcome: Outcome, why: &str) -> TargetRecord {
     let built = outcome == Outcome::Built;
     TargetRecord {
+        unverified: Vec::new(),
         target,
         outcome,
         why: why.into(),

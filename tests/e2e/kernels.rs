@@ -17,6 +17,20 @@ fn a_kernel_without_symbol_versions_raises_no_false_alarm_and_takes_the_modules(
     run.does_not_say("symbol-crc");
 }
 
+/// What is verified with Debian's own keys everywhere else in these tests is refused with those of somebody else.
+#[test]
+fn debian_is_believed_with_its_own_keys_alone() {
+    let rows = format!("  - {{drivers: [v4l2loopback], distros: [debian], kernels: [\"{}\"]}}\n", newest_cloud());
+    let forge = Forge::new("keys", &rows).with_own_cache();
+    forge.run(&["kernels", "list", "--distro", "debian:bookworm"]).expect(0);
+    std::fs::create_dir_all(forge.path("profiles/keyrings")).unwrap();
+    let stranger = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/openpgp/release.asc");
+    std::fs::copy(stranger, forge.path("profiles/keyrings/debian.asc")).unwrap();
+    let refused = forge.run(&["kernels", "list", "--distro", "debian:bookworm", "--profiles", "profiles"]).expect(1);
+    refused.says("is signed by unknown keys");
+    refused.says("expected  a key of the keyring `debian`");
+}
+
 #[test]
 fn what_a_kernel_lacks_is_told_before_anything_compiles_and_remembered() {
     let forge = Forge::new("cloud", &format!("  - {{drivers: [v4l2loopback], distros: [debian], kernels: [\"{}\"]}}\n", newest_cloud())).with_own_cache();

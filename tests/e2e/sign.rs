@@ -142,6 +142,28 @@ fn an_image_that_exists_is_signed_in_place_of_the_old_or_beside_it() {
     assert_eq!(module_of(&new), sign_file("sha512", rsa(), &module_of(&old)), "the old signature is gone, its hash stays");
 }
 
+/// The project file says who signs; a real client reads the archive that comes out.
+#[test]
+fn an_archive_is_signed_in_its_place() {
+    let (forge, signer) = (forge(), rsa());
+    let text = fs::read_to_string(forge.path("kmodforge.yaml")).unwrap();
+    fs::copy(signer.path("key.pem"), forge.path("mok.key")).unwrap();
+    fs::copy(signer.path("cert.pem"), forge.path("mok.crt")).unwrap();
+    fs::write(forge.path("kmodforge.yaml"), format!("sign: {{key: mok.key, certificate: mok.crt}}\n{text}")).unwrap();
+    let image = unsigned(newest());
+    run(Command::new("skopeo")
+        .args(["copy", "--all", "--src-tls-verify=false", &format!("docker://{image}")])
+        .arg(format!("oci-archive:{}:x", forge.path("image.tar").display())));
+    forge.run(&["sign", "oci-archive:image.tar"]).expect(0).says("1 module signed by CN=throw-away (amd64)");
+    forge.run(&["verify", "oci-archive:image.tar", "--cert", "mok.crt"]).expect(0).says("checks passed");
+    let layout = scratch();
+    run(Command::new("skopeo")
+        .args(["copy", "--all"])
+        .arg(format!("oci-archive:{}:x", forge.path("image.tar").display()))
+        .arg(format!("oci:{}:x", layout.path().display())));
+    assert_eq!(module(layout.path()), sign_file("sha256", signer, &module_of(&image)), "byte for byte");
+}
+
 #[test]
 fn a_key_on_a_token_signs_as_the_same_key_in_a_file() {
     let signer = rsa();

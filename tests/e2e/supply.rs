@@ -5,9 +5,10 @@ use std::io::Write as _;
 use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
 
+use base64::Engine as _;
 use serde_json::Value;
 
-use crate::forge::{Forge, image, newest};
+use crate::forge::{Forge, image, newest, newest_arm64};
 use crate::stack::{run, scratch, skopeo_inspect};
 
 const REPOSITORY: &str = "supply";
@@ -73,6 +74,64 @@ fn cosign_accepts_the_tag_and_the_image_itself() {
             assert_eq!(envelope["payloadType"], "application/vnd.in-toto+json");
         }
     }
+}
+
+/// What cosign prints about an image: the digests that each statement of a kind is about.
+fn subjects(forge: &Forge, kind: &str, image: &str) -> Vec<Vec<String>> {
+    let said = accepted(forge, &["verify-attestation", "--type", kind, image]);
+    let statement = |line: &str| -> Value {
+        let envelope: Value = serde_json::from_str(line).unwrap();
+        let payload = base64::engine::general_purpose::STANDARD.decode(envelope["payload"].as_str().unwrap()).unwrap();
+        serde_json::from_slice(&payload).unwrap()
+    };
+    let digests = |statement: Value| {
+        let subjects = statement["subject"].as_array().unwrap().iter();
+        subjects.map(|subject| format!("sha256:{}", subject["digest"]["sha256"].as_str().unwrap())).collect::<Vec<_>>()
+    };
+    let mut subjects: Vec<_> = said.lines().map(|line| digests(statement(line))).collect();
+    subjects.sort();
+    subjects
+}
+
+/// An architecture is added to a tag by another run; whoever verifies the tag learns of both.
+#[test]
+fn cosign_finds_what_holds_for_every_architecture_of_a_tag() {
+    let row = |kernel: &str| format!("  - {{drivers: [v4l2loopback], distros: [debian], kernels: [\"{kernel}\"]}}\n");
+    let forge = Forge::new("supply-multi", &(row(newest()) + &row(newest_arm64())));
+    run(Command::new("cosign").env("COSIGN_PASSWORD", PASSWORD).arg("generate-key-pair").current_dir(forge.folder.path()));
+    let build = |kernel: &str| {
+        let arguments = ["build", "--push", "--kernel", kernel, "--cosign-key", "cosign.key", "--tag-template", "{{ driver.version }}"];
+        forge.run_with(&arguments, &[("COSIGN_PASSWORD", PASSWORD)]).expect(0);
+        forge.target("v4l2loopback", kernel)
+    };
+    let amd64 = build(newest()).digest.unwrap();
+    let last = build(newest_arm64());
+    let (arm64, index, tag) = (last.digest.unwrap(), last.index_digest.unwrap(), last.image.unwrap());
+    accepted(&forge, &["verify", &tag]);
+    for kind in ["spdxjson", "slsaprovenance1", "https://in-toto.io/attestation/test-result/v0.1"] {
+        let mut both = vec![vec![index.clone(), amd64.clone()], vec![index.clone(), arm64.clone()]];
+        both.sort();
+        assert_eq!(subjects(&forge, kind, &tag), both, "{kind} of the tag");
+        for image in [&amd64, &arm64] {
+            let name = format!("{}@{image}", tag.rsplit_once(':').unwrap().0);
+            accepted(&forge, &["verify", &name]);
+            assert_eq!(subjects(&forge, kind, &name), [vec![image.clone()]], "{kind} of an image");
+        }
+    }
+    let plan = forge.run(&["plan", "--tag-template", "{{ driver.version }}", "--cosign-key", "cosign.pub"]).expect(0);
+    plan.says("2 published");
+}
+
+#[test]
+fn a_plan_tells_what_is_not_signed_yet() {
+    let forge = forge("supply-plan");
+    forge.run(&["build", "--push"]).expect(0);
+    forge.run(&["plan"]).expect(0).says("1 published");
+    forge.run(&["plan", "--cosign-key", "cosign.pub"]).expect(0).says("not signed yet");
+    forge.run_with(&["build", "--push", "--cosign-key", "cosign.key"], &[("COSIGN_PASSWORD", PASSWORD)]).expect(0).says("1 target done");
+    forge.run(&["plan", "--cosign-key", "cosign.pub"]).expect(0).says("1 published");
+    run(Command::new("cosign").env("COSIGN_PASSWORD", PASSWORD).args(["generate-key-pair", "--output-key-prefix", "new"]).current_dir(forge.folder.path()));
+    forge.run(&["plan", "--cosign-key", "new.pub"]).expect(0).says("not signed with this key");
 }
 
 #[test]

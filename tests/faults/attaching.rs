@@ -1,7 +1,10 @@
 //! What is attached to images, when something is wrong with the key, the licence or the registry.
 
+use base64::Engine as _;
 use http::Method;
 use kmodforge::record::{Outcome, Record};
+use kmodforge::reference::Digest;
+use serde_json::Value;
 use snapbox::{assert_data_eq, str};
 
 use crate::registry::Effect;
@@ -10,6 +13,10 @@ use crate::world::World;
 /// `PKCS#8`, made for these tests.
 const KEY: &str = "-----BEGIN PRIVATE KEY-----\nMIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgWS17NKZK4/qf/Tgq\n\
     cOf5/1d3glEL4CRj08T3yVWHMD+hRANCAAT4OlbrcLThK3L4fiIZAGUZTNAi7QjI\nWyR0qvuv1o3qhE8ELP0VaFxJ2868g9Wxw990MlHGWi1/YF1at+zaEk+e\n-----END PRIVATE KEY-----\n";
+
+/// Its public half, and another key's.
+const PUBLIC: &str = "-----BEGIN PUBLIC KEY-----\nMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE+DpW63C04Sty+H4iGQBlGUzQIu0I\nyFskdKr7r9aN6oRPBCz9FWhcSdvOvIPVscPfdDJRxlotf2BdWrfs2hJPng==\n-----END PUBLIC KEY-----\n";
+const OTHER: &str = "-----BEGIN PUBLIC KEY-----\nMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEGtQzGXgaBmgZ8pIO6RGZNbSd+/lt\nLME7NJDKutct99c0RC1y+O8Jjxh/bRLwoBWChd77SHol6AYu+tmcdWzbyA==\n-----END PUBLIC KEY-----\n";
 
 async fn world() -> World {
     let world = World::new().await;
@@ -21,7 +28,20 @@ fn kinds(record: &Record) -> Vec<&str> {
     record.targets[0].attachments.iter().map(|attachment| attachment.kind.as_str()).collect()
 }
 
-const ALL_KINDS: [&str; 8] = ["sbom", "provenance", "checks", "attestation", "attestation", "attestation", "signature", "signature"];
+const ALL_KINDS: [&str; 11] = [
+    "sbom",
+    "provenance",
+    "checks",
+    // Of the image, and of the index.
+    "attestation",
+    "attestation",
+    "attestation",
+    "attestation",
+    "attestation",
+    "attestation",
+    "signature",
+    "signature",
+];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn everything_is_attached_once() {
@@ -62,7 +82,7 @@ async fn a_registry_that_refuses_documents_leaves_an_image_and_says_what_it_lack
 error: kmf 1.0 for 6.1.0-56-amd64 (debian bookworm, amd64) is published, but not everything is attached to it
   image     REGISTRY/drivers/kmf:1.0-6.1.0-56-amd64
   attached  sbom, provenance, checks
-  missing   attestation, signature
+  missing   attestations, attestations of the index, signatures
   reason    not allowed to push to `REGISTRY/drivers/kmf`
   answer    DENIED: no such tags here
   help      run again: what is attached stays, and the rest is added
@@ -75,6 +95,117 @@ exit 1
     world.registry.state().faults.clear();
     world.build("latest", &["--cosign-key", "key.pem"]).await.ended(0);
     assert_eq!(kinds(&world.record()), ALL_KINDS);
+}
+
+/// The reason that `plan` gives, and the one that `build` then acts on: what it says first is what it builds.
+async fn why(world: &World, options: &[&str]) -> String {
+    let plan = ["plan", "--driver", "kmf", "--kernel", "latest", "--repo", "REPO", "--format", "json"];
+    let planned = world.run(&[&plan[..], options].concat()).await.ended(0);
+    let plan: Value = serde_json::from_str(&planned.out).unwrap();
+    format!("{} {}", plan["targets"][0]["state"].as_str().unwrap(), plan["targets"][0]["why"].as_str().unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_tells_what_is_not_attached_yet() {
+    let world = world().await;
+    world.write("key.pub", PUBLIC);
+    world.write("other.pub", OTHER);
+    world.build("latest", &[]).await.ended(0);
+    assert!(why(&world, &[]).await.starts_with("published sha256:"));
+    for (options, reason) in [
+        (&["--sbom"][..], "build has no bill of materials"),
+        (&["--provenance"], "build has no provenance"),
+        (&["--cosign-key", "key.pem"], "build not signed yet"),
+        (&["--cosign-key", "key.pub"], "build not signed yet"),
+        (&["--cosign-key", "key.pub", "--sbom=false", "--provenance=false"], "build not signed yet"),
+    ] {
+        assert_eq!(why(&world, options).await, reason, "{options:?}");
+    }
+    world.build("latest", &["--cosign-key", "key.pem"]).await.ended(0);
+    for key in ["key.pem", "key.pub"] {
+        assert!(why(&world, &["--cosign-key", key]).await.starts_with("published "), "{key}");
+    }
+    assert_eq!(why(&world, &["--cosign-key", "other.pub"]).await, "build not signed with this key");
+
+    let broken = ["plan", "--driver", "kmf", "--kernel", "latest", "--repo", "REPO", "--cosign-key", "nowhere.pub"];
+    let said = "error: the cosign key `nowhere.pub` cannot be read: No such file or directory (os error 2)\nexit 2\n";
+    assert_eq!(world.run(&broken).await.ended(2).errors(), said);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_project_file_says_what_is_attached_and_the_command_line_wins() {
+    let world = world().await;
+    world.write("kmodforge.yaml", "attach: {sbom: true}\n");
+    world.build("latest", &[]).await.ended(0);
+    assert_eq!(kinds(&world.record()), ["sbom", "checks"]);
+    assert!(why(&world, &[]).await.starts_with("published "));
+    world.write("kmodforge.yaml", "attach: {cosign_key: key.pem}\n");
+    assert_eq!(why(&world, &[]).await, "build not signed yet");
+    assert!(why(&world, &["--no-attach"]).await.starts_with("published "));
+    world.build("latest", &["--no-attach", "--force"]).await.ended(0);
+    assert!(world.record().targets[0].attachments.is_empty());
+    world.build("latest", &[]).await.ended(0);
+    assert_eq!(kinds(&world.record()), ALL_KINDS);
+    world.run(&["build", "--driver", "kmf", "--kernel", "latest", "--output", "oci:out"]).await.ended(0);
+    world.write("kmodforge.yaml", "attach: {cosign_key: env://KEY}\n");
+    assert_eq!(world.build("latest", &[]).await.ended(2).errors(), "error: the cosign key's variable `KEY` is not set\nexit 2\n");
+    world.build("latest", &["--cosign-key", "key.pem"]).await.ended(0);
+}
+
+/// The statements under a tag of attestations: predicate type and subjects.
+fn statements(world: &World, digest: &str) -> Vec<(String, Vec<String>)> {
+    let state = world.registry.state();
+    let tag = format!("{}.att", digest.replace(':', "-"));
+    let manifest: Value = serde_json::from_slice(&state.manifests[&("drivers/kmf".to_owned(), tag)].1).unwrap();
+    let layers = manifest["layers"].as_array().unwrap().iter();
+    let statement = layers.map(|layer| {
+        let blob = &state.blobs[&("drivers/kmf".to_owned(), layer["digest"].as_str().unwrap().to_owned())];
+        let envelope: Value = serde_json::from_slice(blob).unwrap();
+        let payload = base64::engine::general_purpose::STANDARD.decode(envelope["payload"].as_str().unwrap()).unwrap();
+        let statement: Value = serde_json::from_slice(&payload).unwrap();
+        let subjects = statement["subject"].as_array().unwrap().iter().map(|subject| format!("sha256:{}", subject["digest"]["sha256"].as_str().unwrap()));
+        (statement["predicateType"].as_str().unwrap().to_owned(), subjects.collect())
+    });
+    statement.collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_index_says_what_holds_for_each_architecture() {
+    let template = ["--tag-template", "{{ driver.version }}-{{ distro.release }}", "--cosign-key", "key.pem"];
+    let both = [&template[..], &["--kernel", "6.1.0-56-arm64"]].concat();
+    for together in [true, false] {
+        let world = world().await;
+        if together {
+            world.build("6.1.0-56-amd64", &both).await.ended(0);
+        } else {
+            world.build("6.1.0-56-amd64", &template).await.ended(0);
+            world.build("6.1.0-56-arm64", &template).await.ended(0);
+        }
+        let index = world.registry.state().manifests[&("drivers/kmf".to_owned(), "1.0-bookworm".to_owned())].1.clone();
+        let of_index = Digest::of(&index).to_string();
+        let index: Value = serde_json::from_slice(&index).unwrap();
+        let images: Vec<_> = index["manifests"].as_array().unwrap().iter().map(|image| image["digest"].as_str().unwrap().to_owned()).collect();
+        assert_eq!(images.len(), 2);
+        let mut said = statements(&world, &of_index);
+        said.sort();
+        let mut expected = Vec::new();
+        for image in &images {
+            let own = statements(&world, image);
+            assert_eq!(own.len(), 3, "an image's own statements are about nothing else");
+            assert!(own.iter().all(|(_, subjects)| subjects == std::slice::from_ref(image)));
+            expected.extend(own.into_iter().map(|(kind, _)| (kind, vec![of_index.clone(), image.clone()])));
+        }
+        expected.sort();
+        assert_eq!(said, expected, "together: {together}");
+        let signed = format!("{}.sig", of_index.replace(':', "-"));
+        assert!(world.registry.state().manifests.contains_key(&("drivers/kmf".to_owned(), signed)));
+
+        let before = world.registry.state().manifests.clone();
+        let ran = world.build("6.1.0-56-amd64", &both).await.ended(0);
+        assert!(ran.err.contains("2 already published"), "{}", ran.err);
+        world.build("6.1.0-56-amd64", &[&both[..], &["--force"]].concat()).await.ended(0);
+        assert_eq!(world.registry.state().manifests, before, "nothing is said twice");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

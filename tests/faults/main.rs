@@ -13,6 +13,11 @@ mod buildkit;
 #[path = "../../src/registry/fake.rs"]
 mod registry;
 
+/// Signs what the repository serves, as the unit tests do.
+#[expect(dead_code, reason = "the unit tests use all of it")]
+#[path = "../../src/openpgp/testing.rs"]
+mod signing;
+
 mod bench;
 mod results;
 mod site;
@@ -29,11 +34,14 @@ mod layouts;
 mod local;
 mod publishing;
 mod selecting;
+mod signing_modules;
 mod sources;
+mod trusting;
 mod usage;
 mod verifying;
 
 // What the two fakes find in the crate that they come from.
 use kmodforge::buildkit::{BuildKit, Endpoint};
 use kmodforge::credentials::Credentials;
+use kmodforge::openpgp::{Keyring, Keyrings};
 use kmodforge::reference;

@@ -47,6 +47,14 @@ impl Site {
         self.pages.lock().unwrap().insert(path.to_owned(), page);
     }
 
+    /// What a path answers, if it is a file.
+    pub(crate) fn get(&self, path: &str) -> Vec<u8> {
+        match self.pages.lock().unwrap().get(path) {
+            Some(Page::Bytes(bytes)) => bytes.clone(),
+            _ => panic!("{path} is no file"),
+        }
+    }
+
     /// Publishes kernels with their headers, and everything else that a release has. Another revision has other packages.
     pub(crate) fn publish(&self, kernels: &[&str], revision: &str) {
         let mut release = String::from("Suite: bookworm\nArchitectures: amd64 arm64\nNo-Support-for-Architecture-all: Packages\nSHA256:\n");
@@ -56,7 +64,7 @@ impl Site {
             let _ = writeln!(release, " {} {} {path}", Digest::of(packages.as_bytes()).hex(), packages.len());
             self.put(&format!("/debian/dists/bookworm/{path}"), Page::Bytes(packages.into_bytes()));
         }
-        self.put("/debian/dists/bookworm/InRelease", Page::Bytes(release.into_bytes()));
+        self.put("/debian/dists/bookworm/InRelease", Page::Bytes(crate::signing::clearsign(&release).into_bytes()));
     }
 }
 

@@ -38,12 +38,12 @@ async fn mistakes_in_profiles() {
     }
     assert_data_eq!(
         told,
-        str![[r"
+        str![[r#"
 error: unknown key `license`
   --> DIR/profiles/drivers/kmf.yaml:5:1
    |
  5 | license: GPL-2.0-only
-   | ^^^^^^^ expected one of `id`, `name`, `summary`, `homepage`, `licence`, `redistribution`, `licence_files`, `versions`, `build`, `modules`, `ignored_modules`, `firmware`, `requires`, `in_tree`, `remove_first`, `load_first`, `load`
+   | ^^^^^^^ expected one of `id`, `name`, `summary`, `homepage`, `licence`, `redistribution`, `licence_files`, `versions`, `build`, `modules`, `ignored_modules`, `firmware`, `requires`, `in_tree`, `remove_first`, `load_first`, `load`, `deploy`
   help      did you mean `licence`?
 exit 2
 error: `modules` must be a list
@@ -66,9 +66,9 @@ error: unknown key `sourcse`
   help      did you mean `sources`?
 exit 2
 error: `linux-kbuild-(.+` is not a regular expression
-   --> DIR/profiles/distros/debian.yaml:10:25
+   --> DIR/profiles/distros/debian.yaml:11:25
     |
- 10 |   headers_dependencies: 'linux-kbuild-(.+'
+ 11 |   headers_dependencies: 'linux-kbuild-(.+'
     |                         ^^^^^^^^^^^^^^^^^^ unclosed group
 exit 2
 error: unknown value `rpm`
@@ -85,7 +85,7 @@ error: `arches` must be a list
   help      a list of one is written `[value]`
 exit 2
 
-"]]
+"#]]
     );
 }
 

@@ -71,17 +71,20 @@ impl Ran {
 /// A distribution with one release, and a driver with one module.
 const DISTRO: &str = include_str!("debian.yaml");
 const DRIVER: &str = include_str!("kmf.yaml");
+/// The key that the repository is signed with.
+const KEYRING: &str = include_str!("../fixtures/openpgp/release.asc");
 
 impl World {
     pub(crate) async fn new() -> Self {
         let bench = Bench::new();
         let builder = Some(bench.start());
         let world = Self { dir: tempfile::tempdir().unwrap(), site: Site::start().await, registry: registry::Fake::start().await, bench, builder };
-        for folder in ["work", "home", "tmp", "cache", "profiles/distros", "profiles/drivers"] {
+        for folder in ["work", "home", "tmp", "cache", "profiles/distros", "profiles/drivers", "profiles/keyrings"] {
             std::fs::create_dir_all(world.path(folder)).unwrap();
         }
         world.site.publish(KERNELS, "6.1.192-2");
         world.profile("distros/debian.yaml", DISTRO);
+        world.profile("keyrings/archive.asc", KEYRING);
         world.source("obj-m := kmf_core.o\n");
         world
     }

@@ -139,15 +139,15 @@ fn signing_options_that_do_not_fit_are_refused_before_anything_is_done() {
     for (args, stderr) in [
         (
             [&["build", "--output", "docker"][..], &key].concat(),
-            "error: there is a key to sign with, but no certificate\n  help      name the key's certificate: --sign-cert FILE\n",
+            "error: there is a key to sign with, but no certificate\n  help      name the key's certificate: --sign-cert FILE, or `certificate` below `sign` in the project file\n",
         ),
         (
             vec!["build", "--output", "docker", "--sign-cert", "KEYS/rsa.crt"],
-            "error: there is a certificate to sign with, but no key\n  help      name the certificate's key: --sign-key FILE|pkcs11:…|exec:COMMAND\n",
+            "error: there is a certificate to sign with, but no key\n  help      name the certificate's key: --sign-key FILE|pkcs11:…|exec:COMMAND, or `key` below `sign` in the project file\n",
         ),
         (
             vec!["sign", "registry.example/x:1"],
-            "error: there is no key to sign with\n  help      name key and certificate: --sign-key FILE|pkcs11:…|exec:COMMAND --sign-cert FILE\n",
+            "error: there is no key to sign with\n  help      name key and certificate: --sign-key FILE|pkcs11:…|exec:COMMAND --sign-cert FILE, or `sign` in the project file\n",
         ),
         (
             vec!["sign", "registry.example/x:1", "--sign-key", "pkcs11:token=t;slot-id=1?pin-value=sesame", "--sign-cert", "KEYS/rsa.crt"],
@@ -162,8 +162,8 @@ fn signing_options_that_do_not_fit_are_refused_before_anything_is_done() {
             "error: `--tag` is for images in a registry\n  help      leave it out: images of a layout keep their names\n",
         ),
         (
-            [&["sign", "oci-archive:x"][..], &both].concat(),
-            "error: an archive cannot be changed in its place\n  help      unpack it into a folder, and name that: oci:DIR\n",
+            [&["sign", "oci-archive:x", "--tag", "1"][..], &both].concat(),
+            "error: `--tag` is for images in a registry\n  help      leave it out: images of a layout keep their names\n",
         ),
         (
             [&["sign", "oci:x", "--sign-hash", "md5"][..], &both].concat(),

@@ -147,6 +147,7 @@ fn link(reference: &str) -> String {
             | "Family"
             | "Answer"
             | "Seconds"
+            | "Hash"
             | "RuleSeverity"
             | "DocumentKind"
     );

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use crate::builder::{Secret, SolveOptions};
 use crate::cli::{BuildArgs, Compression, SecretArg, SecretSource};
 use crate::commands::session::{Session, source_date_epoch};
-use crate::commands::signing;
+use crate::commands::signing::Certificate;
+use crate::commands::{attaching, signing};
 use crate::env;
 use crate::error::{Exit, Failure};
 use crate::image::layer;
@@ -34,7 +35,10 @@ pub(super) struct Choices {
 }
 
 impl Choices {
-    pub(super) fn of(args: &BuildArgs) -> Result<Self, Failure> {
+    pub(super) fn of(session: &Session, args: &BuildArgs) -> Result<Self, Failure> {
+        let project = session.project.as_ref();
+        // A project that says who signs is a project without signatures where `--no-sign` says so.
+        let signer = project.filter(|_| !args.no_sign);
         Ok(Self {
             solve: Arc::new(SolveOptions {
                 secrets: args.solve.secrets.iter().map(read_secret).collect::<Result<_, _>>()?,
@@ -48,9 +52,9 @@ impl Choices {
                 Compression::Gzip => layer::Compression::Gzip,
             },
             epoch: source_date_epoch()?,
-            attach: super::attach::choice(&args.attach, args.result.push)?,
-            signing: signing::open(&args.sign)?,
-            signed_by: signing::arguments(&args.sign.certificate)?,
+            attach: attaching::choice(project, &args.attach, args.result.push)?,
+            signing: signing::open(signer, &args.sign)?,
+            signed_by: Certificate::of(signer, &args.sign.certificate).arguments()?,
         })
     }
 

@@ -3,7 +3,8 @@
 use crate::cli::{FleetArgs, GlobalArgs, SelectArgs};
 use crate::commands::plan::arguments;
 use crate::commands::session::{Session, source_date_epoch};
-use crate::commands::{records, selection, signing};
+use crate::commands::signing::Certificate;
+use crate::commands::{records, selection};
 use crate::deploy::fleet::{Fleet, FleetError};
 use crate::error::{Exit, Failure};
 use crate::image::layer::Compression;
@@ -62,7 +63,7 @@ async fn of_registry(global: &GlobalArgs, args: &FleetArgs, ui: &Ui) -> Result<V
             .help("name one: --repo REGISTRY/PATH, or `repository:` in the project file")
             .help("or name the record of a build: kmodforge-record.json"));
     }
-    let recipe = arguments(Compression::default(), source_date_epoch()?) + &signing::arguments(&args.certificate)?;
+    let recipe = arguments(Compression::default(), source_date_epoch()?) + &Certificate::of(session.project.as_ref(), &args.certificate).arguments()?;
     let mut plan = selection::plan(&session, &args.select, &recipe, ui).await?;
     let registry = session.registry(&args.registry)?;
     let bases = selection::base_digests(&session, &registry, &plan).await;

@@ -63,6 +63,7 @@ fn check_file(catalog: &Catalog, path: &Path) -> Result<Checked, Failure> {
     } else if source.has_key("releases") || (in_distros && !source.has_key("modules")) {
         let profile = DistroProfile::load(&name, &text)?;
         check_file_name(path, profile.id.as_str())?;
+        catalog.check_keyrings_of(&profile, &source)?;
         format!("distro {}", profile.id)
     } else {
         let profile = DriverProfile::load(&name, &text)?;

@@ -144,6 +144,11 @@ impl Layout {
         self.parse(&format!("index {}", descriptor.digest), &bytes).map(Some)
     }
 
+    /// A document that a descriptor names, as far as `T` knows it.
+    pub(super) fn document<T: DeserializeOwned>(&self, descriptor: &Descriptor) -> Result<T, LayoutError> {
+        self.parse(&format!("manifest {}", descriptor.digest), &self.read(descriptor)?)
+    }
+
     fn read(&self, descriptor: &Descriptor) -> Result<Vec<u8>, LayoutError> {
         let mut bytes = Vec::new();
         self.blob(&descriptor.digest)?.take(LARGEST_DOCUMENT).read_to_end(&mut bytes).map_err(FileError::at(&self.path))?;

@@ -57,6 +57,44 @@ fn an_archive_reads_like_a_folder_and_is_the_same_every_time() {
 }
 
 #[test]
+fn an_archive_becomes_a_folder_and_an_archive_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let (amd64, arm64) = (image(dir.path(), Arch::Amd64, "a"), image(dir.path(), Arch::Arm64, "b"));
+    let (archive, folder) = (dir.path().join("one.tar"), dir.path().join("folder"));
+    write_archive(&archive, &[("x", &amd64), ("x", &arm64), ("y", &arm64)]).unwrap();
+    unpack(&Layout::open(&archive).unwrap(), &folder).unwrap();
+    let names = |path: &Path| Layout::open(path).unwrap().names();
+    assert_eq!((names(&folder), digests(&folder, "x")), (names(&archive), digests(&archive, "x")));
+
+    let newer = image(dir.path(), Arch::Amd64, "c");
+    write_dir(&folder, "x", &newer).unwrap();
+    pack(&folder, &archive).unwrap();
+    assert_eq!(digests(&archive, "x"), [newer.manifest.digest.clone(), arm64.manifest.digest.clone()]);
+    assert_eq!(digests(&archive, "y"), [arm64.manifest.digest.clone()]);
+    let packed = Layout::open(&archive).unwrap();
+    let copy = dir.path().join("copy");
+    let layer = |image: &Image| packed.copy(&crate::image::manifest::Descriptor { digest: image.layers[0].digest.clone(), ..image.descriptor() }, &copy);
+    layer(&newer).unwrap();
+    layer(&arm64).unwrap();
+    let gone = format!("`{}` has no blob {}", archive.display(), amd64.manifest.digest);
+    let old = crate::image::manifest::Descriptor { digest: amd64.manifest.digest.clone(), ..amd64.descriptor() };
+    assert_eq!(packed.copy(&old, &copy).unwrap_err().to_string(), gone, "what no name leads to any more");
+}
+
+#[test]
+fn a_damaged_archive_is_not_taken_apart() {
+    let dir = tempfile::tempdir().unwrap();
+    let amd64 = image(dir.path(), Arch::Amd64, "a");
+    let archive = dir.path().join("one.tar");
+    write_archive(&archive, &[("x", &amd64)]).unwrap();
+    let mut bytes = fs::read(&archive).unwrap();
+    let at = bytes.windows(15).position(|window| window == b"\"schemaVersion\"").unwrap();
+    bytes[at + 1] = b'S';
+    fs::write(&archive, bytes).unwrap();
+    assert!(unpack(&Layout::open(&archive).unwrap(), &dir.path().join("folder")).is_err());
+}
+
+#[test]
 fn reads_layouts_of_other_tools() {
     let dir = tempfile::tempdir().unwrap();
     let image = image(dir.path(), Arch::Amd64, "a");

@@ -22,7 +22,7 @@ pub(super) fn check(profile: &DistroProfile, document: &Source) -> Result<(), Pr
     let versions: Vec<_> = profile.releases.iter().map(|release| release.version.clone().unwrap_or_else(|| format!("of {}", release.id))).collect();
     checker.unique(&releases, Some("version"), "version", versions)?;
     for (index, release) in profile.releases.iter().enumerate() {
-        check_release(&checker, &releases.then(index), release)?;
+        check_release(&checker, &releases.then(index), release, profile.keyring.is_some())?;
     }
     check_toolchain(&checker, &profile.toolchain)?;
     check_runtime(&checker, &profile.runtime)?;
@@ -75,14 +75,14 @@ fn check_kernels(checker: &Checker<'_>, kernels: &KernelRules) -> Result<(), Pro
     Ok(())
 }
 
-fn check_release(checker: &Checker<'_>, trail: &Trail, release: &Release) -> Result<(), ProfileError> {
+fn check_release(checker: &Checker<'_>, trail: &Trail, release: &Release, has_keyring: bool) -> Result<(), ProfileError> {
     let image = ("an image reference", "`registry/name:tag` or `registry/name@sha256:…`");
     checker.form(&trail.then("base_image"), &release.base_image, image, |image| image.parse::<Reference>().is_ok())?;
-    check_repositories(checker, &trail.then("repositories"), &release.repositories, &[])?;
+    check_repositories(checker, &trail.then("repositories"), &release.repositories, (&[], has_keyring))?;
     let fallbacks = trail.then("fallbacks");
     checker.unique(&fallbacks, Some("id"), "fallback", release.fallbacks.iter().map(|fallback| fallback.id.as_str()))?;
     for (index, fallback) in release.fallbacks.iter().enumerate() {
-        check_repositories(checker, &fallbacks.then(index).then("repositories"), &fallback.repositories, &["timestamp"])?;
+        check_repositories(checker, &fallbacks.then(index).then("repositories"), &fallback.repositories, (&["timestamp"], has_keyring))?;
     }
     if let Some(compiler) = &release.default_compiler {
         program(checker, &trail.then("default_compiler"), compiler)?;
@@ -90,7 +90,13 @@ fn check_release(checker: &Checker<'_>, trail: &Trail, release: &Release) -> Res
     Ok(())
 }
 
-fn check_repositories(checker: &Checker<'_>, trail: &Trail, repositories: &[Repository], placeholders: &[&'static str]) -> Result<(), ProfileError> {
+/// `placeholders` may be in addresses; `has_keyring`: the distribution has one for all.
+fn check_repositories(
+    checker: &Checker<'_>,
+    trail: &Trail,
+    repositories: &[Repository],
+    (placeholders, has_keyring): (&[&'static str], bool),
+) -> Result<(), ProfileError> {
     checker.some(trail, "repositories", repositories)?;
     for (index, repository) in repositories.iter().enumerate() {
         let trail = trail.then(index);
@@ -98,6 +104,11 @@ fn check_repositories(checker: &Checker<'_>, trail: &Trail, repositories: &[Repo
         checker.text(&trail.then("url"), &repository.url, placeholders)?;
         checker.form(&trail.then("url"), &repository.url, ("the base of a repository", "no `/` at its end"), |url| !url.ends_with('/'))?;
         suite(checker, &trail.then("suite"), &repository.suite)?;
+        match (&repository.keyring, repository.trusted) {
+            (Some(_), true) => return Err(checker.fail(&trail.then("trusted"), Problem::SignedAndTrusted)),
+            (None, false) if !has_keyring => return Err(checker.fail(&trail, Problem::NoKeyring(repository.suite.clone()))),
+            _ => {}
+        }
         checker.some(&trail.then("components"), "components", &repository.components)?;
         for (index, component) in repository.components.iter().enumerate() {
             suite(checker, &trail.then("components").then(index), component)?;

@@ -8,7 +8,7 @@ use crate::registry::fake::Effect;
 const PREDICATE: &str = "https://spdx.dev/Document";
 
 fn document(text: &str) -> Document {
-    Document { kind: "sbom", file: "sbom.spdx.json", predicate_type: Some(PREDICATE), blob: Blob::new("application/spdx+json", text.into()) }
+    Document { kind: "sbom", file: "sbom.spdx.json", predicate_type: Some(PREDICATE.into()), blob: Blob::new("application/spdx+json", text.into()) }
 }
 
 /// A published image with a document attached to it.
