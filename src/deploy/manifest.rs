@@ -137,7 +137,7 @@ mod tests {
         let stream = stream(&[object(None, "a", "1"), object(None, "b", "line\nline\n")]).unwrap();
         assert_eq!(
             stream,
-            "---\napiVersion: v1\nkind: ConfigMap\ndata:\n  text: '1'\nmetadata:\n  name: a\n\
+            "---\napiVersion: v1\nkind: ConfigMap\ndata:\n  text: \"1\"\nmetadata:\n  name: a\n\
              ---\napiVersion: v1\nkind: ConfigMap\ndata:\n  text: |\n    line\n    line\nmetadata:\n  name: b\n"
         );
     }
