@@ -3,6 +3,7 @@
 pub mod daemonset;
 pub mod fleet;
 pub mod helm;
+pub mod kmm;
 pub mod loader;
 pub mod manifest;
 pub mod naming;

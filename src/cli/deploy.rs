@@ -4,6 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
+mod kmm;
+
+pub use self::kmm::KmmArgs;
 use super::select::{RegistryArgs, SelectArgs};
 use super::sign::SignCertArgs;
 use crate::deploy::daemonset::{AppArmor, NamespacePer, NodeLabel, TolerationArg, Update};
@@ -17,6 +20,8 @@ use crate::reference::Reference;
 pub enum DeployCommand {
     /// Kubernetes `DaemonSet`s, one per driver, system and kernel.
     Daemonset(Box<DaemonsetArgs>),
+    /// `Module`s of Kernel Module Management (KMM), one per driver.
+    Kmm(Box<KmmArgs>),
     /// A Helm chart with the same `DaemonSet`s.
     Helm(Box<HelmArgs>),
     /// systemd units and images by kernel, for Flatcar and plain hosts.

@@ -4,6 +4,7 @@
 
 mod cli;
 mod host;
+mod kmm;
 mod profile_docs;
 mod profile_errors;
 mod properties;
