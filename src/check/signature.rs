@@ -26,13 +26,13 @@ pub(super) fn module_signature(check: &Check, subject: &Subject<'_>) -> Vec<Find
         check.note(format!("the signature of `{}` names {name}, which is not proven", module.file)).file(path).help("a certificate proves it")
     });
     let wrong = wrong.map(|(path, module, fault)| {
-            let message = match fault {
-                Distrust::Unsigned => format!("`{}` is not signed", module.file),
-                Distrust::Mismatch => format!("`{}` was changed after it was signed, or signed with another key", module.file),
-                _ => format!("`{}` was not signed by {}", module.file, signatures.signer),
-            };
-            let expected = format!("a signature by {}", signatures.signer);
-            check.finding(message).file(path).differs(fault.to_string(), expected).help("sign it: kmodforge sign IMAGE --sign-key KEY --sign-cert FILE")
-        });
+        let message = match fault {
+            Distrust::Unsigned => format!("`{}` is not signed", module.file),
+            Distrust::Mismatch => format!("`{}` was changed after it was signed, or signed with another key", module.file),
+            _ => format!("`{}` was not signed by {}", module.file, signatures.signer),
+        };
+        let expected = format!("a signature by {}", signatures.signer);
+        check.finding(message).file(path).differs(fault.to_string(), expected).help("sign it: kmodforge sign IMAGE --sign-key KEY --sign-cert FILE")
+    });
     wrong.chain(unproven).collect()
 }

@@ -55,13 +55,12 @@ async fn an_image_that_satisfies_the_policy_passes() {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_violation_of_a_policy_is_told() {
     let world = world(&["--cosign-key", "other.pem", "--provenance=false"]).await;
-    world.write(
-        "policy.yaml",
-        "boot: true\nsigners: [{name: 'CN=driver signing'}]\nlicences: [MIT]\ncosign_key: cosign.pub\ndocuments: [sbom, provenance]\n",
-    );
+    world.write("policy.yaml", "boot: true\nsigners: [{name: 'CN=driver signing'}]\nlicences: [MIT]\ncosign_key: cosign.pub\ndocuments: [sbom, provenance]\n");
     let ran = world.run(&["verify", IMAGE, "--policy", "policy.yaml", "--no-boot"]).await.ended(3);
     assert_eq!(ran.out, "");
-    assert_data_eq!(ran.err, str![[r#"
+    assert_data_eq!(
+        ran.err,
+        str![[r"
 error[module-signature]: `kmf_core.ko` is not signed
   file      /opt/lib/modules/6.1.0-56-amd64/extra/kmf_core.ko
   found     not signed
@@ -86,7 +85,8 @@ error: `REGISTRY/drivers/kmf:1.0-6.1.0-56-amd64` (amd64) does not pass 5 checks 
   failed    module-signature, policy-licence, policy-boot, policy-signature, policy-documents
   against   linux-headers-6.1.0-56-amd64 6.1.192-2
 
-"#]]);
+"]]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -95,7 +95,9 @@ async fn documents_need_no_signature_where_no_key_is_named() {
     world.write("policy.yaml", "documents: [sbom, checks]\n");
     world.run(&["verify", IMAGE, "--policy", "policy.yaml"]).await.ended(0);
     world.write("policy.yaml", "documents: [provenance]\n");
-    assert_data_eq!(world.run(&["verify", IMAGE, "--policy", "policy.yaml"]).await.ended(3).errors(), str![[r#"
+    assert_data_eq!(
+        world.run(&["verify", IMAGE, "--policy", "policy.yaml"]).await.ended(3).errors(),
+        str![[r"
 error[policy-documents]: no `provenance` is attached to the image
   found     no provenance
   expected  one about this digest
@@ -104,7 +106,8 @@ error: `REGISTRY/drivers/kmf:1.0-6.1.0-56-amd64` (amd64) does not pass 1 check f
   against   linux-headers-6.1.0-56-amd64 6.1.192-2
 exit 3
 
-"#]]);
+"]]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -126,7 +129,9 @@ async fn a_signature_of_another_image_counts_for_nothing() {
             state.manifests.insert(tag(to, "sig"), manifest);
         }
     }
-    assert_data_eq!(world.run(&["verify", IMAGE, "--policy", "policy.yaml"]).await.ended(3).errors(), str![[r#"
+    assert_data_eq!(
+        world.run(&["verify", IMAGE, "--policy", "policy.yaml"]).await.ended(3).errors(),
+        str![[r"
 error[policy-signature]: the image is not signed with the policy's cosign key
   found     signature: 2 of another digest
   expected  one with this key, of this digest
@@ -136,7 +141,8 @@ error: `REGISTRY/drivers/kmf:1.0-6.1.0-56-amd64` (amd64) does not pass 1 check f
   against   linux-headers-6.1.0-56-amd64 6.1.192-2
 exit 3
 
-"#]]);
+"]]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -144,12 +150,15 @@ async fn a_boot_that_the_policy_demands_is_made() {
     let world = world(&[]).await;
     world.write("policy.yaml", "boot: true\n");
     // There is no QEMU on the path.
-    assert_data_eq!(world.run(&["verify", IMAGE, "--policy", "policy.yaml"]).await.ended(1).errors(), str![[r#"
+    assert_data_eq!(
+        world.run(&["verify", IMAGE, "--policy", "policy.yaml"]).await.ended(1).errors(),
+        str![[r"
 error: there is no `qemu-system-x86_64`
   help      install it (Debian: apt install qemu-system-x86), or leave out --boot
 exit 1
 
-"#]]);
+"]]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -160,7 +169,9 @@ async fn policies_that_cannot_be_used() {
     for policy in ["nowhere.yaml", "typo.yaml"] {
         told += &world.run(&["verify", IMAGE, "--policy", policy]).await.ended(2).errors();
     }
-    assert_data_eq!(told, str![[r#"
+    assert_data_eq!(
+        told,
+        str![[r"
 error: the policy `nowhere.yaml` cannot be read: No such file or directory (os error 2)
 exit 2
 error: unknown key `licenses`
@@ -171,7 +182,8 @@ error: unknown key `licenses`
   help      did you mean `licences`?
 exit 2
 
-"#]]);
+"]]
+    );
     world.write("right.yaml", "licences: [MIT]\n");
     assert_eq!(world.run(&["profile", "check", "right.yaml"]).await.ended(0).out, "right.yaml: policy\n");
 }
@@ -183,7 +195,9 @@ async fn rules_of_a_policy_decide_what_counts() {
     let bare = crate::results::Tar::new().file("lib/modules/6.1.0-56-amd64/kmf_core.ko", &kernel.file("kmf_core.ko")).bytes();
     crate::layouts::Image::new(vec![bare]).write(&world.path("work/bare"));
     let verify = async |options: &[&str]| world.run(&[&["verify", "oci:bare"], options].concat()).await;
-    assert_data_eq!(verify(&[]).await.ended(3).err, str![[r#"
+    assert_data_eq!(
+        verify(&[]).await.ended(3).err,
+        str![[r"
 error[depmod]: the image has no `modules.dep` for 6.1.0-56-amd64; modprobe finds no module
   found     none
   expected  /opt/lib/modules/6.1.0-56-amd64/modules.dep
@@ -197,10 +211,13 @@ error: `oci:bare` (amd64) does not pass 1 check for 6.1.0-56-amd64
   failed    depmod
   against   linux-headers-6.1.0-56-amd64 6.1.192-2
 
-"#]]);
+"]]
+    );
 
     world.write("policy.yaml", "checks:\n  depmod: {severity: ignore, reason: nodes run depmod}\n  firmware: {severity: error, reason: nodes have none}\n");
-    assert_data_eq!(verify(&["--policy", "policy.yaml"]).await.ended(3).err, str![[r#"
+    assert_data_eq!(
+        verify(&["--policy", "policy.yaml"]).await.ended(3).err,
+        str![[r"
 error[firmware]: firmware that `kmf_core.ko` may ask for is not in the image
   file      /lib/modules/6.1.0-56-amd64/kmf_core.ko
   found     nothing at `kmf/core.bin`
@@ -212,9 +229,12 @@ error: `oci:bare` (amd64) does not pass 1 check for 6.1.0-56-amd64
   failed    firmware
   against   linux-headers-6.1.0-56-amd64 6.1.192-2
 
-"#]]);
+"]]
+    );
     world.write("policy.yaml", "checks:\n  depmod: {severity: warning, reason: nodes run depmod}\n");
-    assert_data_eq!(verify(&["--policy", "policy.yaml"]).await.ended(0).err, str![[r#"
+    assert_data_eq!(
+        verify(&["--policy", "policy.yaml"]).await.ended(0).err,
+        str![[r"
 warning[depmod]: the image has no `modules.dep` for 6.1.0-56-amd64; modprobe finds no module
   found     none
   expected  /opt/lib/modules/6.1.0-56-amd64/modules.dep
@@ -226,7 +246,8 @@ warning[firmware]: firmware that `kmf_core.ko` may ask for is not in the image
   expected  a file below /firmware for each
   help      add it to the profile's `firmware`, or its name to `optional`
 
-"#]]);
+"]]
+    );
 
     world.write("policy.yaml", "checks:\n  depmod: {severity: ignore, reason: nodes run depmod}\n  firmware: {severity: note, reason: unused}\n");
     let json: Value = serde_json::from_str(&verify(&["--policy", "policy.yaml", "--format", "json"]).await.ended(0).out).unwrap();

@@ -136,7 +136,20 @@ fn type_of(value: &Value) -> String {
 
 fn link(reference: &str) -> String {
     let name = reference.rsplit('/').next().unwrap();
-    let plain = matches!(name, "Id" | "Version" | "Sha256Hex" | "InnerPath" | "KernelVersion" | "ConfigRule" | "Arch" | "Family" | "Answer" | "Seconds" | "RuleSeverity" | "DocumentKind");
+    let plain = matches!(
+        name,
+        "Id" | "Version"
+            | "Sha256Hex"
+            | "InnerPath"
+            | "KernelVersion"
+            | "ConfigRule"
+            | "Arch"
+            | "Family"
+            | "Answer"
+            | "Seconds"
+            | "RuleSeverity"
+            | "DocumentKind"
+    );
     if plain || name.ends_with("Selector") { format!("[{name}](#values)") } else { format!("[{name}](#{})", name.to_lowercase()) }
 }
 

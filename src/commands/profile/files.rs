@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use crate::catalog::{Catalog, CatalogError};
 use crate::error::Failure;
-use crate::profile::distro::DistroProfile;
 use crate::policy::Policy;
+use crate::profile::distro::DistroProfile;
 use crate::profile::driver::DriverProfile;
 use crate::project::Project;
 use crate::yaml::Source;

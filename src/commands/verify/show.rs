@@ -97,13 +97,7 @@ pub(super) fn sarif(reports: &[Report]) -> Value {
             let counted = report.judgement.findings.iter().map(|judged| Outcome { finding: &judged.finding, accepted: None });
             let accepted = |judged: &Judged| judged.policy.as_ref().map(|change| change.reason.clone());
             let ignored = report.judgement.ignored.iter().map(|judged| Outcome { finding: &judged.finding, accepted: accepted(judged) });
-            Image {
-                name: &report.image,
-                digest: &report.digest,
-                arch: report.arch,
-                kernel: report.kernel.as_str(),
-                outcomes: counted.chain(ignored).collect(),
-            }
+            Image { name: &report.image, digest: &report.digest, arch: report.arch, kernel: report.kernel.as_str(), outcomes: counted.chain(ignored).collect() }
         })
         .collect();
     log(CHECKS_PAGE, &rules, &images)
