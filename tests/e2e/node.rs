@@ -23,7 +23,7 @@ fn image_path(release: &str) -> PathBuf {
 }
 
 /// Modules of a kernel and their index, from the kernel's package; nothing is installed.
-fn kernel_modules(release: &str) -> PathBuf {
+pub(crate) fn kernel_modules(release: &str) -> PathBuf {
     static LOCKS: OnceLock<Mutex<BTreeMap<String, &'static Mutex<()>>>> = OnceLock::new();
     let lock = *LOCKS.get_or_init(Mutex::default).lock().unwrap().entry(release.to_owned()).or_insert_with(|| Box::leak(Box::default()));
     let _one_at_a_time = lock.lock().unwrap_or_else(std::sync::PoisonError::into_inner);

@@ -268,11 +268,8 @@ fn systemd_finds_nothing_wrong_with_the_units() {
     let units = root.path().join("etc/systemd/system");
     fs::rename(units.join("kmodforge@.service"), units.join("kmodforge@v4l2loopback.service")).unwrap();
     // What the units call must be there.
-    for program in ["bin/sleep"] {
-        fs::create_dir_all(root.path().join("bin")).unwrap();
-        fs::copy(Path::new("/").join(program), root.path().join(program)).unwrap();
-    }
-    run(Command::new("cp").args(["--recursive", "/usr/lib/systemd"]).arg(root.path().join("etc")));
+    fs::create_dir(root.path().join("bin")).unwrap();
+    fs::copy("/bin/sleep", root.path().join("bin/sleep")).unwrap();
     for unit in ["kmodforge@v4l2loopback.service", "kmodforge-fetch.service", "kmodforge-fetch.path", "kmodforge-fetch.timer"] {
         let output = Command::new("systemd-analyze")
             .args(["verify", "--man=no", "--recursive-errors=no", "--root"])

@@ -69,7 +69,7 @@ fn objects_are_those_of_the_daemonsets() {
 #[test]
 fn chart_yaml_names_drivers_and_versions() {
     let chart = chart();
-    let expected = "apiVersion: v2\nname: kmodforge-drivers\nversion: 1.2.3+build.5\ndescription: 'Kernel modules by kmodforge: ranged 2.0, v4l2loopback 0.15.3'\n\
+    let expected = "apiVersion: v2\nname: kmodforge-drivers\nversion: 1.2.3+build.5\ndescription: \"Kernel modules by kmodforge: ranged 2.0, v4l2loopback 0.15.3\"\n\
         type: application\nkeywords:\n- kernel\n- driver\n- module\nhome: https://github.com/kmodforge/kmodforge\n";
     assert_eq!(chart.files["Chart.yaml"], expected);
     let config: Value = serde_json::from_slice(&chart.config()).unwrap();

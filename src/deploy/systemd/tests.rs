@@ -89,7 +89,7 @@ fn what_would_leave_its_line_or_folder_is_refused() {
     assert_eq!(refused(&changed(|image| image.driver = "../x".into())), "the name of ../x is `../x`");
     assert_eq!(refused(&changed(|image| image.rollout.system.id = "a/b".into())), "the system of v4l2loopback is `a/b-12`");
     let line_break = changed(|image| image.rollout.loads[0].parameters = BTreeMap::from([("a".into(), "1\nload evil".into())]));
-    assert_eq!(refused(&line_break), "the parameter of v4l2loopback is `a=1\\nload evil`");
+    assert_eq!(refused(&line_break), "the parameter of v4l2loopback is `a=\\\"1\\nload evil\\\"`");
     assert_eq!(refused(&changed(|image| image.rollout.loads[0].module = String::new())), "the load of v4l2loopback is ``");
 }
 
@@ -138,7 +138,7 @@ fn butane_ignition_and_cloud_init_say_what_the_tree_has() {
 #[test]
 fn fedora_has_a_variant_of_its_own() {
     let fleet = changed(|image| image.rollout.system.id = "fedora".into());
-    assert!(formats::butane(&fleet).unwrap().starts_with("variant: fcos\nversion: 1.4.0\n"));
+    assert!(formats::butane(&fleet).unwrap().starts_with("variant: fcos\nversion: \"1.4.0\"\n"));
 }
 
 /// The layers of an image for a kernel, as far as extensions care.
