@@ -36,7 +36,7 @@ pub async fn run(global: &GlobalArgs, args: &BuildArgs, ui: &Ui, cancel: Cancell
     let session = Session::open(global, &args.select.project)?;
     let choices = Choices::of(args)?;
     refuse_nowhere(&session, args)?;
-    let booter = super::boot::booter(&session, &args.boot)?;
+    let booter = super::boot::booter(&session, &args.boot, args.boot_together)?;
 
     let registry = Arc::new(session.registry(&args.registry)?);
     let (plan, bases) = tokio::select! {
@@ -51,7 +51,7 @@ pub async fn run(global: &GlobalArgs, args: &BuildArgs, ui: &Ui, cancel: Cancell
 
     if let Some(booter) = &booter {
         let wanted = plan.targets.iter().filter(|target| matches!(target.state, State::Build(_)));
-        super::boot::prepare(booter, wanted.map(|target| target.arch), ui).await?;
+        super::boot::prepare(booter, wanted.map(|target| (target.arch, target.driver.profile.load.devices.as_slice())), ui).await?;
     }
     let builder = builder_for(&plan, &session, args, ui, &cancel).await?;
     let work = temporary_folder()?;

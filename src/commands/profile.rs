@@ -13,6 +13,7 @@ use crate::cli::{GlobalArgs, ProfileCommand, ProfileKind, ProfileListArgs, Proje
 use crate::error::{Exit, Failure};
 use crate::profile::distro::DistroProfile;
 use crate::profile::driver::DriverProfile;
+use crate::policy::PolicyFile;
 use crate::project::{Project, ProjectFile};
 use crate::record::Record;
 use crate::ui::{self, Ui};
@@ -179,6 +180,7 @@ pub fn schema(of: SchemaKind) -> Value {
         SchemaKind::Distro => schemars::schema_for!(DistroProfile),
         SchemaKind::Driver => schemars::schema_for!(DriverProfile),
         SchemaKind::Project => schemars::schema_for!(ProjectFile),
+        SchemaKind::Policy => schemars::schema_for!(PolicyFile),
         SchemaKind::Record => schemars::schema_for!(Record),
         SchemaKind::Progress => ui::progress_schema(),
     };
