@@ -136,7 +136,7 @@ fn validate(resources: &Resources, modules: &str, preflights: &str) {
 }
 
 fn yaml(resources: &Resources) -> String {
-    super::super::manifest::stream(&resources.objects).unwrap()
+    crate::deploy::manifest::stream(&resources.objects).unwrap()
 }
 
 fn golden(name: &str, text: &str) {
