@@ -84,6 +84,7 @@ impl Setting {
                 modules: vec![PlannedModule { name: module.to_owned(), parameters: BTreeMap::new() }],
                 load: Load { unload: false, ..Load::default() },
                 firmware: false,
+                optional_firmware: None,
             },
             arch: Arch::Arm64,
             packages: vec![self.package.clone()],
