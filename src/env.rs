@@ -62,6 +62,18 @@ pub fn temp_dir() -> PathBuf {
     std::env::temp_dir()
 }
 
+/// How long a program has waited for a processor that others had, in the thread that waited longest: the second number in
+/// `/proc/<pid>/task/<tid>/schedstat` (the kernel's Documentation/scheduler/sched-stats.rst). Nothing where the kernel does not tell.
+#[must_use]
+pub fn waited_for_processor(process: u32) -> Duration {
+    let waited = |thread: std::fs::DirEntry| -> Option<u64> {
+        let text = std::fs::read_to_string(thread.path().join("schedstat")).ok()?;
+        text.split_whitespace().nth(1)?.parse().ok()
+    };
+    let threads = std::fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten();
+    Duration::from_nanos(threads.filter_map(waited).max().unwrap_or_default())
+}
+
 /// How many processors this process may use.
 #[must_use]
 pub fn processors() -> usize {

@@ -19,6 +19,8 @@ use crate::env;
 const PROBE: Duration = Duration::from_secs(2);
 /// How long a kernel may take to its first program with KVM. Emulated ones take 5 s; nested virtualisation may run a few instructions and then hang.
 const START: Duration = Duration::from_secs(15);
+/// How many times its limit a boot may take on a machine that is busy with something else, beside the limit itself.
+const MOST_ADDED: u32 = 4;
 /// The longest line of a console that is kept whole, in bytes.
 const LINE: u64 = 64 << 10;
 
@@ -231,24 +233,27 @@ impl Machine<'_> {
         let mut command = Command::new(program);
         command.args(self.arguments()).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
         let mut child = command.spawn().map_err(cannot)?;
-        let (output, errors) = (child.stdout.take(), child.stderr.take());
+        let (output, errors, process) = (child.stdout.take(), child.stderr.take(), child.id());
         let mut heard = Transcript::default();
         let listening = async {
             let mut console = Console::new(output?, listeners).await;
             if self.emulator.accelerator == Accelerator::Kvm && timeout(START, console.listen(&mut heard, |heard| heard.up)).await.is_err() {
                 return Some(Ending::TimedOut(START));
             }
-            let mut deadline = Instant::now() + patience;
+            let mut limit = Limit::new(patience, process);
             loop {
                 let images = heard.parts.len();
                 let next = |heard: &Transcript| heard.done || heard.parts.len() > images.max(1);
-                if timeout_at(deadline, console.listen(&mut heard, next)).await.is_err() {
+                if timeout_at(limit.deadline, console.listen(&mut heard, next)).await.is_err() {
+                    if limit.extend() {
+                        continue;
+                    }
                     return Some(Ending::TimedOut(patience));
                 }
                 if heard.done || !next(&heard) {
                     return heard.done.then_some(Ending::Done);
                 }
-                deadline = Instant::now() + patience;
+                limit = Limit::new(patience, process);
             }
         };
         let ending = tokio::select! {
@@ -267,6 +272,33 @@ impl Machine<'_> {
             Ending::Exited(error) if !error.is_empty() && heard == Transcript::default() => Err(BootError::Refused { program: program.clone(), error }),
             ending => Ok((heard, ending)),
         }
+    }
+}
+
+/// How long an image may take. Time in which the machine would have run, but others had this machine's processors, is added: that says nothing about
+/// the image. But not for ever.
+struct Limit {
+    deadline: Instant,
+    process: Option<u32>,
+    /// What the process had waited when the limit was set.
+    before: Duration,
+    added: Duration,
+    most: Duration,
+}
+
+impl Limit {
+    fn new(patience: Duration, process: Option<u32>) -> Self {
+        let before = process.map(env::waited_for_processor).unwrap_or_default();
+        Self { deadline: Instant::now() + patience, process, before, added: Duration::ZERO, most: patience * MOST_ADDED }
+    }
+
+    /// Moves the deadline by what the process has waited since, if that is worth it.
+    fn extend(&mut self) -> bool {
+        let waited = self.process.map(env::waited_for_processor).unwrap_or_default();
+        let more = waited.saturating_sub(self.before).min(self.most).saturating_sub(self.added);
+        self.deadline += more;
+        self.added += more;
+        more > Duration::from_millis(50)
     }
 }
 
@@ -303,22 +335,23 @@ impl<'a, R: tokio::io::AsyncRead + Unpin> Console<'a, R> {
                 Ok(0) | Err(_) => break,
                 Ok(_) => {}
             }
-            heard.hear(&String::from_utf8_lossy(&self.line));
-            self.write(heard.parts.len()).await;
-            self.line.clear();
+            // Taken first: the listening may be broken off while the line is being written, and go on later.
+            let line = std::mem::take(&mut self.line);
+            heard.hear(&String::from_utf8_lossy(&line));
             (self.heard)(heard);
+            self.write(&line, heard.parts.len()).await;
         }
     }
 
     /// Writes the line into the log of the image whose turn it is; into all, if it is nobody's.
-    async fn write(&mut self, turn: usize) {
+    async fn write(&mut self, line: &[u8], turn: usize) {
         let logs = match turn {
             0 => &mut self.logs[..],
             turn => self.logs.get_mut(turn - 1..turn).unwrap_or_default(),
         };
         for log in logs {
             if let Some(file) = log
-                && (file.write_all(&self.line).await.is_err() || file.flush().await.is_err())
+                && (file.write_all(line).await.is_err() || file.flush().await.is_err())
             {
                 *log = None;
             }
@@ -388,8 +421,8 @@ mod tests {
         let machine = Machine { emulator: &emulator, kernel: Path::new("k"), initramfs: Path::new("i"), size: 0, devices: &[], enforce_signatures: false };
         let log = folder.path().join("log");
         let listeners = Listeners { logs: vec![&log], heard: &|_| () };
-        let (heard, ending) = machine.run(&listeners, Duration::from_millis(300), &CancellationToken::new()).await.unwrap();
-        assert!(heard.up && ending == Ending::TimedOut(Duration::from_millis(300)));
+        let (heard, ending) = machine.run(&listeners, Duration::from_secs(2), &CancellationToken::new()).await.unwrap();
+        assert!(heard.up && ending == Ending::TimedOut(Duration::from_secs(2)));
         assert_eq!(std::fs::read_to_string(&log).unwrap(), "kmodforge: up\n");
         let cancel = CancellationToken::new();
         cancel.cancel();

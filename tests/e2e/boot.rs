@@ -4,7 +4,7 @@ use std::fs;
 
 use kmodforge::record::Outcome;
 
-use crate::forge::{Forge, newest, newest_arm64, newest_trixie};
+use crate::forge::{Forge, newest, newest_arm64};
 use crate::light::pushed;
 
 /// A forge that only verifies.
