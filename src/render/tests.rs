@@ -1,5 +1,6 @@
 use std::collections::BTreeSet;
 
+use super::plain::PlainContext;
 use super::*;
 use crate::arch::Arch;
 use crate::catalog::Catalog;
@@ -7,6 +8,7 @@ use crate::fixture;
 use crate::package::PublishedRelease;
 use crate::plan::{Group, Plan};
 use crate::reference::Digest;
+use crate::template::quote_shell;
 
 fn target() -> Target {
     fixture::target("v4l2loopback", "6.1.0-56-amd64")
@@ -19,6 +21,64 @@ fn templates_name_what_their_context_has_and_nothing_else() {
     let fields: BTreeSet<String> = context.as_object().unwrap().keys().cloned().collect();
     let used: BTreeSet<String> = template::names_used("dockerfile/apt.Dockerfile.tera").unwrap().into_iter().collect();
     assert_eq!(used, fields, "names in the template (left), fields of its context (right)");
+}
+
+#[test]
+fn plain_templates_name_what_their_context_has_and_nothing_else() {
+    let target = archived();
+    let context = PlainContext::of(&target.driver, &target.distro, &Mirrors::default()).unwrap();
+    let fields: BTreeSet<String> = serde_json::to_value(context).unwrap().as_object().unwrap().keys().cloned().collect();
+    let used: BTreeSet<String> = template::names_used("dockerfile/apt-plain.Dockerfile.tera").unwrap().into_iter().collect();
+    assert_eq!(used, fields, "names in the template (left), fields of its context (right)");
+}
+
+/// A target whose source any builder can fetch.
+fn archived() -> Target {
+    built_in("v4l2loopback", &newest("v4l2loopback"), "6.1.0-56-amd64", Arch::Amd64)
+}
+
+#[test]
+fn a_plain_dockerfile_asks_nothing_of_the_builder() {
+    for driver in Catalog::embedded().unwrap().driver_entries().map(|entry| entry.profile.id.to_string()).filter(|id| id != "wireguard") {
+        let target = built_in(&driver, &newest(&driver), "6.1.0-56-amd64", Arch::Amd64);
+        let text = dockerfile_for_any_kernel(&target.driver, &target.distro, &Mirrors::default()).unwrap();
+        for word in ["--mount", "<<", "# syntax", "ADD "] {
+            assert!(!text.contains(word), "{driver}: {word}\n{text}");
+        }
+        assert!(text.lines().filter(|line| line.starts_with("COPY")).all(|line| line.starts_with("COPY --from=build ")), "{text}");
+        assert!(!text.contains("6.1.0-56") && text.contains("'linux-headers-'\"$KERNEL_FULL_VERSION\""), "{text}");
+        assert!(!text.contains(['\u{e000}', '\u{e001}', '\u{e002}', '\u{e003}', '\u{e004}']), "{text}");
+        // Whatever stands in the text, bash finds every RUN whole.
+        for run in text.split("\n\n").flat_map(|part| part.split("\nRUN ").skip(1)).chain(text.split("\n\nRUN ").skip(1)) {
+            let script = run.split("\n\n").next().unwrap().replace("\\\n", " ");
+            let script = script.lines().next().unwrap();
+            let parsed = std::process::Command::new("bash").args(["-n", "-c", script]).output().unwrap();
+            assert!(parsed.status.success(), "{script}\n{}", String::from_utf8_lossy(&parsed.stderr));
+        }
+    }
+}
+
+#[test]
+fn what_the_shell_knows_later_stands_outside_of_quotes() {
+    assert_eq!(recipe::unmark(&quote_shell("\u{e000}")), "\"$KERNEL_FULL_VERSION\"");
+    assert_eq!(recipe::unmark(&quote_shell("/usr/src/linux-headers-\u{e000}/a b")), "'/usr/src/linux-headers-'\"$KERNEL_FULL_VERSION\"'/a b'");
+    let run = |text: &str| {
+        let script = format!("KERNEL_FULL_VERSION='6.1 $x'; printf %s {}", recipe::unmark(&quote_shell(text)));
+        String::from_utf8(std::process::Command::new("bash").args(["-c", &script]).output().unwrap().stdout).unwrap()
+    };
+    for text in ["\u{e000}", "a\u{e000}", "\u{e000}b", "it's \u{e000}", "''\"\u{e000}", "'\u{e000}'", "$\u{e000}\u{e000}'", "\"\u{e000}\""] {
+        assert_eq!(run(text), text.replace('\u{e000}', "6.1 $x"), "{text}");
+    }
+}
+
+#[test]
+fn a_source_on_this_machine_is_no_use_to_other_builders() {
+    let target = target();
+    let failure = Failure::from(dockerfile_for_any_kernel(&target.driver, &target.distro, &Mirrors::default()).unwrap_err());
+    assert_eq!(
+        failure.to_string(),
+        "error: the source of driver `v4l2loopback` lies on this machine\n  help      give its profile a source with a URL: `archive` or `deb`"
+    );
 }
 
 #[test]

@@ -3,22 +3,28 @@
 //! Nothing here is skipped: without a stack (`scripts/stack.sh run … -- cargo test --features e2e --test e2e`) every test fails and says so.
 #![allow(clippy::unwrap_used, reason = "clippy knows the tests themselves, but not what they are made of")]
 
+mod bad_drivers;
 mod boot;
 mod builders;
 mod buildkit;
 mod daemonset;
+mod defects;
 mod files;
 mod forge;
 mod heavy;
+mod helm;
 mod kernels;
+mod kmm;
 mod kubernetes;
 mod light;
 mod multi_arch;
 mod node;
+mod own_driver;
 mod rendered;
 mod report;
 mod secure_boot;
 mod sign;
 mod stack;
 mod supply;
+mod systemd;
 mod verify;

@@ -22,12 +22,16 @@ mod attaching;
 mod building;
 mod deploying;
 mod happy;
+mod hosting;
 mod interrupts;
+mod kmm;
+mod layouts;
 mod local;
 mod publishing;
 mod selecting;
 mod sources;
 mod usage;
+mod verifying;
 
 // What the two fakes find in the crate that they come from.
 use kmodforge::buildkit::{BuildKit, Endpoint};

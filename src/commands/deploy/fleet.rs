@@ -44,9 +44,11 @@ fn of_files(args: &FleetArgs) -> Result<Vec<TargetRecord>, Failure> {
 }
 
 fn is_selecting(select: &SelectArgs) -> bool {
-    let SelectArgs { project, drivers, kernels, kernels_from, distros, arches, repo, tag_template, fallbacks } = select;
+    let SelectArgs { project, drivers, kernels, kernels_from, cluster, module, distros, arches, repo, tag_template, fallbacks } = select;
     project.file.is_some()
         || kernels_from.is_some()
+        || cluster.from_cluster
+        || module.is_some()
         || repo.is_some()
         || tag_template.is_some()
         || !(drivers.is_empty() && kernels.is_empty() && distros.is_empty() && arches.is_empty() && fallbacks.is_empty())
@@ -61,7 +63,7 @@ async fn of_registry(global: &GlobalArgs, args: &FleetArgs, ui: &Ui) -> Result<V
             .help("or name the record of a build: kmodforge-record.json"));
     }
     let recipe = arguments(Compression::default(), source_date_epoch()?) + &signing::arguments(&args.certificate)?;
-    let mut plan = selection::plan(&session, &args.select, &recipe).await?;
+    let mut plan = selection::plan(&session, &args.select, &recipe, ui).await?;
     let registry = session.registry(&args.registry)?;
     let bases = selection::base_digests(&session, &registry, &plan).await;
     selection::settle(&mut plan, &registry, &bases, false).await?;

@@ -150,7 +150,9 @@ pub struct TolerationArg {
 }
 
 impl TolerationArg {
-    pub(super) fn toleration(&self) -> Toleration {
+    /// As pods have it.
+    #[must_use]
+    pub fn toleration(&self) -> Toleration {
         Toleration {
             key: self.key.clone(),
             operator: Some(if self.value.is_some() { "Equal" } else { "Exists" }.to_owned()),
