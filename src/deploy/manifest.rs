@@ -93,8 +93,8 @@ pub fn kustomization(objects: &[Object]) -> Result<BTreeMap<String, String>, Unw
 }
 
 fn list<'a>(resources: impl Iterator<Item = &'a str>) -> String {
-    let resources: String = resources.map(|resource| format!("- {resource}\n")).collect();
-    format!("{MARK}\napiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nresources:\n{resources}")
+    let head = format!("{MARK}\napiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nresources:\n");
+    resources.fold(head, |list, resource| list + "- " + resource + "\n")
 }
 
 #[cfg(test)]

@@ -80,7 +80,7 @@ fn pod(image: &FleetImage, plugin: &DevicePlugin, wanted: Vec<NodeSelectorRequir
             ..small()
         }],
         volumes: Some(paths.iter().map(|(at, path)| host_path(&format!("host-{at}"), path, "")).collect()),
-        affinity: placed(wanted),
+        affinity: Some(placed(wanted)),
         node_selector: (!options.node_selector.is_empty()).then(|| options.node_selector.clone()),
         ..common(options)
     }

@@ -50,7 +50,7 @@ pub(super) fn loader(image: &FleetImage, selection: &Selection, name: &str, name
             ..small()
         }],
         volumes: Some(all_volumes),
-        affinity: placed(arches(&image.arches)),
+        affinity: Some(placed(arches(&image.arches))),
         node_selector: Some(selection.labels.iter().chain(&options.node_selector).map(|(key, value)| (key.clone(), value.clone())).collect()),
         termination_grace_period_seconds: Some(GRACE),
         ..common(options)
@@ -136,11 +136,11 @@ pub(super) fn one_of(key: &str, values: impl IntoIterator<Item = String>) -> Nod
 }
 
 /// Nodes that fulfil all of this.
-pub(super) fn placed(requirements: Vec<NodeSelectorRequirement>) -> Option<Affinity> {
+pub(super) fn placed(requirements: Vec<NodeSelectorRequirement>) -> Affinity {
     let terms = vec![NodeSelectorTerm { match_expressions: Some(requirements), ..NodeSelectorTerm::default() }];
     let node =
         NodeAffinity { required_during_scheduling_ignored_during_execution: Some(NodeSelector { node_selector_terms: terms }), ..NodeAffinity::default() };
-    Some(Affinity { node_affinity: Some(node), ..Affinity::default() })
+    Affinity { node_affinity: Some(node), ..Affinity::default() }
 }
 
 /// A script as a container's command, in which the kubelet takes `$$` for `$` (`$(NAME)` stays, where no variable has that name).

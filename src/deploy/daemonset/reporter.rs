@@ -73,7 +73,7 @@ fn pod(image: &Reference, script: &str, options: &Options) -> PodSpec {
         containers: vec![Container {
             name: "reporter".into(),
             image: Some(image.to_string()),
-            command: Some(command(&script)),
+            command: Some(command(script)),
             env: Some(vec![
                 EnvVar { name: "NODE_NAME".into(), value_from: Some(node), ..EnvVar::default() },
                 EnvVar { name: "HOME".into(), value: Some("/tmp".into()), ..EnvVar::default() },
@@ -91,7 +91,7 @@ fn pod(image: &Reference, script: &str, options: &Options) -> PodSpec {
             ..small()
         }],
         volumes: Some(vec![login(), Volume { name: "tmp".into(), empty_dir: Some(EmptyDirVolumeSource::default()), ..Volume::default() }]),
-        affinity: placed(vec![one_of("kubernetes.io/os", ["linux".to_owned()])]),
+        affinity: Some(placed(vec![one_of("kubernetes.io/os", ["linux".to_owned()])])),
         node_selector: (!options.node_selector.is_empty()).then(|| options.node_selector.clone()),
         ..common(options)
     }
