@@ -125,5 +125,6 @@ fn record(target: TargetLabel, fails: bool, index: usize) -> TargetRecord {
         log: None,
         signer: None,
         rollout: None,
+        unverified: Vec::new(),
     }
 }

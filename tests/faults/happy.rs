@@ -26,7 +26,7 @@ REGISTRY/drivers/kmf:1.0-6.1.0-54-amd64@sha256:DIGEST
     );
     assert_data_eq!(
         ran.calm(),
-        str![[r"
+        str![[r#"
 builder: buildkitd 0.32.2 at unix://BUILDER
 TIME run started, 3 targets
 TIME kmf@1.0/6.1.0-56-amd64 started
@@ -71,8 +71,9 @@ kmf 1.0 debian bookworm 6.1.0-55-amd64 amd64 built SOMEs SOME B +SOME B sha256:S
 kmf 1.0 debian bookworm 6.1.0-54-amd64 amd64 built SOMEs SOME B +SOME B sha256:SHORT…
 3 targets done
 record kmodforge-record.json
+deploy kmodforge deploy daemonset kmodforge-record.json | kubectl apply -f -
 
-"]]
+"#]]
     );
     assert_eq!(world.tags(), ["1.0-6.1.0-54-amd64", "1.0-6.1.0-55-amd64", "1.0-6.1.0-56-amd64"]);
     assert_eq!(world.bench.solved("facts").len(), 3, "the headers are asked before anything compiles");
@@ -101,7 +102,7 @@ async fn does_nothing_twice() {
         let ran = world.build(ALL, &[]).await.ended(0);
         assert_data_eq!(
             ran.calm(),
-            str![[r"
+            str![[r#"
 TIME run started, 3 targets
 TIME kmf@1.0/6.1.0-56-amd64 done already published SOMEs sha256:DIGEST
 TIME kmf@1.0/6.1.0-55-amd64 done already published SOMEs sha256:DIGEST
@@ -112,8 +113,9 @@ kmf 1.0 debian bookworm 6.1.0-55-amd64 amd64 already published sha256:SHORT…
 kmf 1.0 debian bookworm 6.1.0-54-amd64 amd64 already published sha256:SHORT…
 3 targets done (3 already published)
 record kmodforge-record.json
+deploy kmodforge deploy daemonset kmodforge-record.json | kubectl apply -f -
 
-"]]
+"#]]
         );
         fastest = fastest.min(ran.time);
     }

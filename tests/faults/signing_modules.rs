@@ -43,7 +43,51 @@ async fn what_cannot_sign_is_told_before_anything_is_built() {
     ] {
         all += &told(&world, options).await;
     }
-    assert_data_eq!(all, str![[r""]]);
+    assert_data_eq!(
+        all,
+        str![[r#"
+error: there is a key to sign with, but no certificate
+  help      name the key's certificate: --sign-cert FILE, or `certificate` below `sign` in the project file
+exit 2
+error: there is a certificate to sign with, but no key
+  help      name the certificate's key: --sign-key FILE|pkcs11:…|exec:COMMAND, or `key` below `sign` in the project file
+exit 2
+error: the certificate `expired.crt` expired on 2021-01-01T00:00:00Z
+  subject   CN=kmodforge test signer, O=Example
+  help      renew it with the same key: kernels that trust the old one need the new one enrolled
+exit 2
+error: the certificate `future.crt` is not valid before 2100-01-01T00:00:00Z
+  subject   CN=kmodforge test signer, O=Example
+  help      see whether this machine's clock is right
+exit 2
+error: the signing key does not belong to the certificate `p256.crt`
+  subject   CN=kmodforge test signer, O=Example
+  help      name the certificate that was made for this key: --sign-cert FILE
+exit 2
+error: the signing key `rsa-encrypted.key` is encrypted, and there is no passphrase
+  help      set KMODFORGE_SIGN_PASSPHRASE, or name a file that holds it: --sign-passphrase-file FILE
+exit 2
+error: the passphrase does not open the signing key `rsa-encrypted.key`
+  help      see --sign-passphrase-file and KMODFORGE_SIGN_PASSPHRASE
+exit 2
+error: the passphrase's file `nowhere` cannot be read: No such file or directory (os error 2)
+exit 2
+error: `rsa.crt` holds no private key
+  found     a block `CERTIFICATE`
+  expected  a PEM file with a block `PRIVATE KEY` or `ENCRYPTED PRIVATE KEY`
+exit 2
+error: `rsa.key` is no certificate to sign with
+  found     neither DER nor PEM of a certificate
+  expected  an X.509 certificate in PEM or DER, with an RSA key or one on the curve P-256, P-384 or P-521
+exit 2
+error: the signing key `nowhere.key` cannot be read: No such file or directory (os error 2)
+exit 2
+error: `--sign-key` is not understood
+  expected  a command after `exec:`
+exit 2
+
+"#]]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
