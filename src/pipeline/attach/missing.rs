@@ -3,9 +3,10 @@
 use super::CHECKS_TYPE;
 use crate::attest::cosign::{is_signed, signatures_of};
 use crate::attest::{IN_TOTO, PublicKey, SPDX, has_referrer};
+use crate::provenance;
 use crate::reference::{Digest, Reference};
 use crate::registry::{Registry, RegistryError};
-use crate::{provenance, sbom};
+use crate::sbom;
 
 /// What a published image must have.
 #[derive(Clone, Debug)]

@@ -7,10 +7,11 @@ use crate::attest::cosign::{Entry, attestations_of, envelopes, signatures_of, wi
 use crate::attest::{Document, SigningKey, Statement, Subject};
 use crate::image::assemble::Image;
 use crate::image::manifest::{Index, is_index};
+use crate::provenance;
 use crate::record::Attachment;
 use crate::reference::{Digest, Reference};
 use crate::registry::{Registry, RegistryError};
-use crate::{provenance, sbom};
+use crate::sbom;
 
 /// What an index says about the images in it.
 const OF_INDEX: [&str; 3] = [sbom::PREDICATE_TYPE, provenance::PREDICATE_TYPE, CHECKS_TYPE];
