@@ -160,3 +160,37 @@ fn drivers_are_named_with_or_without_a_version() {
     assert_eq!("zfs@2.4.4".parse::<DriverSelector>().unwrap().version.unwrap().as_str(), "2.4.4");
     assert!("zfs@".parse::<DriverSelector>().is_err() && "@1".parse::<DriverSelector>().is_err() && "zfs@../x".parse::<DriverSelector>().is_err());
 }
+
+mod package_mirrors {
+    use std::collections::BTreeMap;
+
+    use crate::mirror::PackageMirror;
+
+    fn read(text: &str) -> Result<PackageMirror, String> {
+        let parsed = crate::yaml::parse::<BTreeMap<String, PackageMirror>>("x.yaml", text);
+        parsed.map(|mut map| map.remove("m").unwrap()).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_mirror_is_an_address_or_a_mapping() {
+        assert_eq!(read("m: http://m/debian").unwrap(), "http://m/debian".into());
+        assert_eq!(read("m: {url: http://m/debian}").unwrap(), "http://m/debian".into());
+        let trusted = PackageMirror { trusted: true, .."http://m".into() };
+        assert_eq!(read("m: {url: http://m, trusted: true}").unwrap(), trusted);
+        for mirror in [trusted, "http://m".into()] {
+            assert_eq!(serde_json::from_value::<PackageMirror>(serde_json::to_value(&mirror).unwrap()).unwrap(), mirror);
+        }
+    }
+
+    #[test]
+    fn anything_else_is_refused() {
+        for (text, reason) in [
+            ("m: {trusted: true}", "x.yaml:1:1: missing key `url`"),
+            ("m: {url: http://m, trustd: true}", "x.yaml:1:20: unknown key `trustd`"),
+            ("m: {url: http://m, trusted: yes}", "x.yaml:1:29: `trusted` must be `true` or `false`"),
+        ] {
+            assert_eq!(read(text).unwrap_err(), reason);
+        }
+        assert!(read("m: [http://m]").is_err());
+    }
+}
