@@ -14,7 +14,7 @@ build: ## build the release binary: target/release/kmodforge
 lint: ## rustfmt, clippy, shellcheck
 	cargo fmt --check
 	cargo clippy --locked --all-targets --all-features -- -D warnings
-	shellcheck -x scripts/*.sh .ci/run
+	shellcheck -x scripts/*.sh templates/dkms/*.sh tests/dkms/*.sh .ci/run
 
 test: setup ## unit, command line, documentation and end-to-end tests, on private daemons
 	cargo test --locked --features e2e --no-run

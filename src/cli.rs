@@ -19,12 +19,13 @@ pub use boot::BootArgs;
 pub use build::{BuildArgs, Compression, Progress};
 pub use deploy::{DaemonsetArgs, DeployCommand, FleetArgs};
 pub use report::ReportArgs;
-pub use select::{ProjectArgs, RegistryArgs, SelectArgs};
+pub use select::{ProjectArgs, RegistryArgs, SelectArgs, SourceArgs};
 pub use sign::{KeyArg, SignArgs, SignCertArgs, SignImageArgs};
-pub use values::{DistroArg, Fallback, Output, SecretArg, SecretSource};
+pub use values::{DistroArg, Fallback, Output, SecretArg, SecretSource, SourceArg};
 pub use verbs::{
     CompletionsArgs, DoctorArgs, KernelsCommand, KernelsListArgs, KernelsMatchArgs, ListFormat, ManArgs, PlanArgs, PlanFormat, ProfileCheckArgs,
-    ProfileCommand, ProfileKind, ProfileListArgs, ProfileSchemaArgs, ProfileShowArgs, RenderArgs, SchemaKind, ShowFormat, TextFormat, VerifyArgs,
+    ProfileCommand, ProfileKind, ProfileListArgs, ProfileNewArgs, ProfileSchemaArgs, ProfileShowArgs, RenderArgs, SchemaKind, ShowFormat, TextFormat,
+    VerifyArgs,
 };
 
 const EXAMPLES: &str = "\

@@ -1,6 +1,7 @@
 //! Where kernel releases come from: the indexes of a distribution's repositories, or a user's list.
 
 mod apt;
+mod find;
 mod list;
 mod packages;
 mod release_file;
@@ -13,6 +14,7 @@ use std::sync::Arc;
 
 use futures::future::try_join_all;
 
+pub use self::find::{SourcePackage, find_packages, newest_first};
 pub use self::list::{ListError, parse_list};
 use self::resolve::Resolver;
 use self::rules::Rules;
@@ -134,7 +136,14 @@ pub async fn read(fetcher: &Fetcher, request: &IndexRequest<'_>) -> Result<Publi
     let arches = if arch == build_arch { vec![arch.oci()] } else { vec![arch.oci(), build_arch.oci()] };
     let repositories: Vec<_> = release.repositories.iter().chain(fallbacks).collect();
     let shelves = match distro.family {
-        Family::Apt => try_join_all(repositories.iter().map(|repository| apt::read_repository(fetcher, &rules, repository, &arches))).await?,
+        Family::Apt => {
+            let wants = Box::new({
+                let rules = rules.clone();
+                move |name: &str| rules.wants(name)
+            });
+            let interest = Arc::new(apt::Interest { wants, digest: rules.digest.clone(), every_component: false });
+            try_join_all(repositories.iter().map(|repository| apt::read_repository(fetcher, &interest, repository, &arches))).await?
+        }
     };
     let optional = 1..release.repositories.len();
     let mut looked_in = Vec::new();

@@ -31,6 +31,7 @@ pub mod sign;
 pub mod plan;
 // catalogue
 pub mod catalog;
+pub mod inference;
 pub mod project;
 // profile
 pub mod profile;

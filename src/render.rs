@@ -25,6 +25,9 @@ pub const TAINTS: &str = "io.kmodforge.taints";
 /// Where the driver's source lies while it is compiled.
 pub const SOURCE_DIR: &str = "/kmodforge/source";
 
+/// What follows a `dkms.conf` in the builder.
+const DKMS_SCRIPT: &str = include_str!("../templates/dkms/dkms.sh");
+
 /// A target that cannot be rendered.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum RenderError {
@@ -49,6 +52,12 @@ pub fn dockerfile(target: &Target, mirrors: &Mirrors) -> Result<String, RenderEr
     Ok(template::render(&template_name(target), &Context::of(target, mirrors)?)?)
 }
 
+/// Small files that the Dockerfile adds from beside it, by name; the sources are there, too.
+#[must_use]
+pub fn scripts(target: &Target) -> Vec<(&'static str, &'static str)> {
+    if target.driver.dkms().is_some() { vec![("dkms.sh", DKMS_SCRIPT)] } else { Vec::new() }
+}
+
 /// One template per family of packages.
 fn template_name(target: &Target) -> String {
     format!("dockerfile/{}.Dockerfile.tera", target.distro.profile.family.name())
@@ -59,6 +68,9 @@ pub fn labels(target: &Target) -> BTreeMap<String, String> {
     let driver = &target.driver;
     let own = |name: &str| format!("{ANNOTATION}{name}");
     let oci = |name: &str| format!("org.opencontainers.image.{name}");
+    let modules: Vec<_> = driver.modules().iter().filter(|module| module.load).map(|module| module.name.as_str()).collect();
+    // Before the build nobody knows those that it finds itself.
+    let module_label = (!driver.modules().is_empty()).then(|| (own("modules"), modules.join(" ")));
     BTreeMap::from([
         (oci("title"), format!("{} {} for {}", driver.profile.id, driver.version().version, target.kernel.release)),
         (oci("description"), driver.profile.summary.clone()),
@@ -70,8 +82,10 @@ pub fn labels(target: &Target) -> BTreeMap<String, String> {
         (own("kernel"), target.kernel.release.to_string()),
         (own("distro"), format!("{}:{}", target.distro.profile.id, target.distro.release.id)),
         (own("arch"), target.arch.to_string()),
-        (own("modules"), driver.modules().iter().filter(|module| module.load).map(|module| module.name.as_str()).collect::<Vec<_>>().join(" ")),
     ])
+    .into_iter()
+    .chain(module_label)
+    .collect()
 }
 
 /// Labels that tell who signed the modules.

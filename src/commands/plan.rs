@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::selection;
 use super::session::{Session, source_date_epoch};
 use super::signing;
-use crate::cli::{GlobalArgs, PlanArgs, PlanFormat};
+use crate::cli::{GlobalArgs, PlanArgs, PlanFormat, SelectArgs};
 use crate::error::{Exit, Failure};
 use crate::image::layer::Compression;
 use crate::plan::{Plan, PlanView, State, Target};
@@ -24,7 +24,8 @@ const GITLAB_JOBS: usize = 500;
 pub async fn run(global: &GlobalArgs, args: &PlanArgs, ui: &Ui) -> Result<Exit, Failure> {
     let session = Session::open(global, &args.select.project)?;
     let mut plan =
-        selection::plan(&session, &args.select, &(arguments(Compression::default(), source_date_epoch()?) + &signing::arguments(&args.certificate)?)).await?;
+        selection::plan(&session, &args.select, &(arguments(Compression::default(), source_date_epoch()?) + &signing::arguments(&args.certificate)?), ui)
+            .await?;
     if !args.no_registry && selection::has_repository(&session, &args.select) {
         let registry = session.registry(&args.registry)?;
         let bases = selection::base_digests(&session, &registry, &plan).await;
@@ -33,8 +34,8 @@ pub async fn run(global: &GlobalArgs, args: &PlanArgs, ui: &Ui) -> Result<Exit, 
     match args.format {
         PlanFormat::Table => print_table(&plan, ui),
         PlanFormat::Json => ui.json_data(&PlanView::from(&plan)),
-        PlanFormat::Github => ui.data(&format!("{}\n", github(&plan))),
-        PlanFormat::Gitlab => ui.json_data(&gitlab(&plan)),
+        PlanFormat::Github => ui.data(&format!("{}\n", github(&plan, &args.select))),
+        PlanFormat::Gitlab => ui.json_data(&gitlab(&plan, &args.select)),
     }
     plan.skipped.iter().filter_map(|skipped| Failure::try_from(skipped).ok()).for_each(|failure| ui.failure(&failure));
     Ok(exit_code(&plan))
@@ -86,7 +87,7 @@ fn row(label: &crate::record::TargetLabel, state: &str, why: String) -> PlanRow 
 }
 
 /// The targets to build, shared out to as many jobs as are allowed: each job's name and its options for `kmodforge build`.
-fn jobs(plan: &Plan, most: usize) -> Vec<(String, Vec<String>)> {
+fn jobs(plan: &Plan, select: &SelectArgs, most: usize) -> Vec<(String, Vec<String>)> {
     let to_build: Vec<&Target> = plan.targets.iter().filter(|target| matches!(target.state, State::Build(_))).collect();
     let per_job = to_build.len().div_ceil(most).max(1);
     to_build
@@ -96,11 +97,12 @@ fn jobs(plan: &Plan, most: usize) -> Vec<(String, Vec<String>)> {
         .flat_map(|same| same.chunks(per_job))
         .map(|targets| {
             let label = targets[0].label();
-            let mut options = vec![
-                format!("--driver={}@{}", label.driver, label.version),
-                format!("--distro={}:{}", label.distro, label.distro_release),
-                format!("--arch={}", label.arch),
-            ];
+            let mut options = select.source.as_ref().map_or_else(
+                || vec![format!("--driver={}@{}", label.driver, label.version)],
+                |source| select.about_source.options(source, &label.driver, &label.version),
+            );
+            options.push(format!("--distro={}:{}", label.distro, label.distro_release));
+            options.push(format!("--arch={}", label.arch));
             options.extend(targets.iter().map(|target| format!("--kernel={}", target.kernel.release)));
             let more = if targets.len() > 1 { format!(" and {} more", targets.len() - 1) } else { String::new() };
             (format!("{} {} {}{more}", label.driver, label.version, label.kernel), options)
@@ -109,14 +111,15 @@ fn jobs(plan: &Plan, most: usize) -> Vec<(String, Vec<String>)> {
 }
 
 /// A matrix for `strategy.matrix: ${{ fromJSON(…) }}`, on one line.
-fn github(plan: &Plan) -> Value {
-    let include: Vec<_> = jobs(plan, GITHUB_JOBS / 2).into_iter().map(|(name, options)| json!({ "name": name, "options": options.join(" ") })).collect();
+fn github(plan: &Plan, select: &SelectArgs) -> Value {
+    let include: Vec<_> =
+        jobs(plan, select, GITHUB_JOBS / 2).into_iter().map(|(name, options)| json!({ "name": name, "options": options.join(" ") })).collect();
     json!({ "include": include })
 }
 
 /// A child pipeline; JSON is YAML.
-fn gitlab(plan: &Plan) -> Value {
-    let jobs = jobs(plan, GITLAB_JOBS / 2);
+fn gitlab(plan: &Plan, select: &SelectArgs) -> Value {
+    let jobs = jobs(plan, select, GITLAB_JOBS / 2);
     if jobs.is_empty() {
         // A pipeline without a job is an error.
         return json!({ "nothing to build": { "script": ["true"] } });
@@ -138,12 +141,12 @@ mod tests {
     fn gitlab_always_gets_a_job() {
         let mut plan = fixture::plan(&["v4l2loopback"], &["6.1.0-56-amd64"]).unwrap();
         assert_eq!(
-            gitlab(&plan),
+            gitlab(&plan, &SelectArgs::default()),
             json!({ "v4l2loopback 0.15.3 6.1.0-56-amd64": { "script": [
                 "kmodforge build --push --driver=v4l2loopback@0.15.3 --distro=debian:bookworm --arch=amd64 --kernel=6.1.0-56-amd64"
             ] } })
         );
         plan.targets[0].state = State::Published { manifest: Digest::of(b"image"), index: Digest::of(b"index") };
-        assert_eq!(gitlab(&plan), json!({ "nothing to build": { "script": ["true"] } }));
+        assert_eq!(gitlab(&plan, &SelectArgs::default()), json!({ "nothing to build": { "script": ["true"] } }));
     }
 }

@@ -19,7 +19,7 @@ use crate::ui::Ui;
 /// When a source cannot be had or a folder cannot be written.
 pub async fn run(global: &GlobalArgs, args: &RenderArgs, ui: &Ui) -> Result<Exit, Failure> {
     let session = Session::open(global, &args.select.project)?;
-    let plan = selection::plan(&session, &args.select, &super::plan::arguments(Compression::default(), source_date_epoch()?)).await?;
+    let plan = selection::plan(&session, &args.select, &super::plan::arguments(Compression::default(), source_date_epoch()?), ui).await?;
     selection::tell_skipped(&plan, ui);
     for target in &plan.targets {
         let label = target.label();
@@ -42,6 +42,9 @@ async fn write(session: &Session, target: &Target, folder: &Path) -> Result<(), 
     std::fs::copy(&source.tar, folder.join("source.tar")).map_err(failed)?;
     if let Some(firmware) = firmware {
         std::fs::copy(&firmware.tar, folder.join("firmware.tar")).map_err(failed)?;
+    }
+    for (name, text) in render::scripts(target) {
+        std::fs::write(folder.join(name), text).map_err(failed)?;
     }
     std::fs::write(folder.join("Dockerfile"), dockerfile).map_err(failed)
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use futures::stream::{StreamExt as _, TryStreamExt as _};
 
+use super::given::{Market, profile_of};
 use super::session::{Session, host_arch};
 use crate::arch::Arch;
 use crate::check::unsupported;
@@ -16,6 +17,7 @@ use crate::kernel::KernelRelease;
 use crate::kernel_index::{self, IndexRequest};
 use crate::kernel_selector::KernelSelector;
 use crate::package::PublishedRelease;
+use crate::pipeline::name_modules;
 use crate::plan::{ChosenDistro, ChosenDriver, Group, Known, Naming, Plan, State, Target};
 use crate::profile::Id;
 use crate::profile::distro::{DistroProfile, Release, Repository};
@@ -32,8 +34,8 @@ const QUESTIONS: usize = 32;
 ///
 /// # Errors
 /// When the selection is wrong, nothing matches it, or a repository cannot be read.
-pub async fn plan(session: &Session, select: &SelectArgs, arguments: &str) -> Result<Plan, Failure> {
-    let request = Request::of(session, select, kernel_selectors(select).await?)?;
+pub async fn plan(session: &Session, select: &SelectArgs, arguments: &str, ui: &Ui) -> Result<Plan, Failure> {
+    let request = Request::of(session, select, kernel_selectors(select).await?, ui).await?;
     let indexes = read_indexes(session, &request.groups, &request.fallbacks).await?;
     let known = Known {
         indexes: &indexes,
@@ -57,10 +59,12 @@ struct Request {
 }
 
 impl Request {
-    fn of(session: &Session, select: &SelectArgs, kernels: Vec<KernelSelector>) -> Result<Self, Failure> {
+    async fn of(session: &Session, select: &SelectArgs, kernels: Vec<KernelSelector>, ui: &Ui) -> Result<Self, Failure> {
         let matrix = session.project.as_ref().map(|project| project.content.rows()).unwrap_or_default();
-        let (groups, filter) = if !select.drivers.is_empty() && !kernels.is_empty() {
-            (vec![ad_hoc(session, select, kernels)?], None)
+        let (groups, filter) = if (!select.drivers.is_empty() || select.source.is_some()) && !kernels.is_empty() {
+            (vec![ad_hoc(session, select, kernels, ui).await?], None)
+        } else if select.source.is_some() {
+            return Err(nothing_selected(select, session.project.is_some()));
         } else if matrix.is_empty() {
             return Err(nothing_selected(select, session.project.is_some()));
         } else {
@@ -85,7 +89,7 @@ pub fn has_repository(session: &Session, select: &SelectArgs) -> bool {
 }
 
 fn nothing_selected(select: &SelectArgs, project: bool) -> Failure {
-    let missing = match (select.drivers.is_empty(), select.kernels.is_empty() && select.kernels_from.is_none()) {
+    let missing = match (select.drivers.is_empty() && select.source.is_none(), select.kernels.is_empty() && select.kernels_from.is_none()) {
         (true, true) => "no driver and no kernel is selected",
         (true, false) => "no driver is selected",
         _ => "no kernel is selected",
@@ -126,14 +130,19 @@ async fn read_list(file: PathBuf) -> std::io::Result<(String, String)> {
     tokio::task::spawn_blocking(read).await.map_err(std::io::Error::other)?
 }
 
-fn ad_hoc(session: &Session, select: &SelectArgs, kernels: Vec<KernelSelector>) -> Result<Group, Failure> {
-    let drivers = select.drivers.iter().map(|text| driver_named(session, text)).collect::<Result<_, Failure>>()?;
+async fn ad_hoc(session: &Session, select: &SelectArgs, kernels: Vec<KernelSelector>, ui: &Ui) -> Result<Group, Failure> {
+    let mut drivers = select.drivers.iter().map(|text| driver_named(session, text)).collect::<Result<Vec<_>, Failure>>()?;
     let distros = if select.distros.is_empty() {
         recognising(session, &kernels)?
     } else {
         select.distros.iter().map(|arg| distro(session, arg)).collect::<Result<_, _>>()?
     };
     let arches = if select.arches.is_empty() { implied_arches(&distros, &kernels) } else { select.arches.clone() };
+    if let Some(source) = &select.source {
+        let market = Market { distros: &distros, arches: &arches, fallbacks: &select.fallbacks };
+        let inferred = profile_of(session, source, &select.about_source, &market, ui).await?;
+        drivers.push((Arc::new(inferred.profile), None));
+    }
     Ok(Group { drivers, distros, kernels, arches, excludes: Vec::new() })
 }
 
@@ -314,7 +323,11 @@ fn may_publish(profile: &DistroProfile, release: &Release, kernels: &[KernelSele
     kernels.iter().any(|kernel| named(kernel).is_none_or(|named| named == release.id.as_str()))
 }
 
-fn fallback_repositories(release: &Release, wanted: &[Fallback]) -> Result<Vec<Repository>, Failure> {
+/// The repositories of fallbacks that were asked for.
+///
+/// # Errors
+/// When the release has no such fallback, or one lacks its time.
+pub fn fallback_repositories(release: &Release, wanted: &[Fallback]) -> Result<Vec<Repository>, Failure> {
     let mut repositories = Vec::new();
     for Fallback { name, value } in wanted {
         let Some(fallback) = release.fallbacks.iter().find(|known| known.id.as_str() == name) else {
@@ -382,7 +395,13 @@ pub async fn settle(plan: &mut Plan, registry: &Registry, bases: &BTreeMap<Strin
         .await?;
     for target in &mut plan.targets {
         let base = bases.get(&target.distro.release.base_image);
-        target.state = state_of(target, answers.get(&target.image).and_then(Option::as_ref), base, force);
+        let published = answers.get(&target.image).and_then(Option::as_ref);
+        target.state = state_of(target, published, base, force);
+        // Modules that only the build has told are told by the image now.
+        let label = published.and_then(|published| published.image(target.arch)?.annotations.get(&format!("{}modules", render::ANNOTATION)));
+        if let (State::Published { .. }, Some(names)) = (&target.state, label) {
+            name_modules(target, names);
+        }
     }
     Ok(())
 }

@@ -68,11 +68,16 @@ type Files = Vec<(String, Vec<u8>)>;
 
 /// A suite with an index per architecture. `fields` go into its Release file.
 fn suite(name: &str, fields: &str, indexes: &[(&str, String)]) -> Files {
+    let indexes: Vec<_> = indexes.iter().map(|(arch, text)| ("main", *arch, text.clone())).collect();
+    suite_with_components(name, fields, &indexes)
+}
+
+fn suite_with_components(name: &str, fields: &str, indexes: &[(&str, &str, String)]) -> Files {
     let mut digests = String::new();
     let mut files = Files::new();
-    for (arch, text) in indexes {
+    for (component, arch, text) in indexes {
         for (suffix, bytes) in [("", text.clone().into_bytes()), (".gz", gz(text.as_bytes())), (".xz", xz(text.as_bytes()))] {
-            let path = format!("main/binary-{arch}/Packages{suffix}");
+            let path = format!("{component}/binary-{arch}/Packages{suffix}");
             digests.extend([" ", &sha256(&bytes), &format!(" {} {path}\n", bytes.len())]);
             files.push((format!("/debian/dists/{name}/{path}"), bytes));
         }
@@ -361,4 +366,34 @@ async fn a_separate_index_for_all_architectures_is_read() {
     let files = suite("bookworm", "No-Support-for-Architecture-all: Contents\n", &[("amd64", amd64.concat()), ("all", all.concat())]);
     let setting = Setting::new(files).await;
     assert_eq!(setting.read(Arch::Amd64).await.unwrap().kernels.len(), 2);
+}
+
+#[tokio::test]
+async fn packages_are_found_in_every_component_and_suite_newest_first() {
+    let about = "Depends: dkms (>= 3.0), libc6-dev | libc-dev, perl:any\nHomepage: https://camera.example/\nDescription: a camera\n more\n";
+    let installer = entry("camera-dkms", "9.9-1", "all", "");
+    let mut files = suite_with_components(
+        "bookworm",
+        "",
+        &[
+            ("main", "amd64", base("amd64")),
+            ("non-free", "amd64", entry("camera-dkms", "1.10-1", "all", about) + &entry("other-dkms", "3-1", "all", "")),
+            ("main/debian-installer", "amd64", installer),
+        ],
+    );
+    files.extend(suite("bookworm-security", "", &[("amd64", entry("camera-dkms", "1.9-1+deb12u1", "all", ""))]));
+    let setting = Setting::new(files).await;
+    let mut options = options(setting.cache.path());
+    options.mirrors = Mirrors { packages: [("http://ftp.debian.org/".to_owned(), format!("{}/", setting.server.url))].into(), ..Mirrors::default() };
+    let fetcher = Fetcher::new(options).unwrap();
+    let request = IndexRequest { distro: &setting.distro, release: &setting.distro.releases[0], arch: Arch::Amd64, build_arch: Arch::Amd64, fallbacks: &[] };
+    let names = std::collections::BTreeSet::from(["camera-dkms".to_owned()]);
+    let found = find_packages(&fetcher, &request, &names, true).await.unwrap();
+    let versions: Vec<_> = found.iter().map(|found| (found.package.version.as_str(), found.suite.as_str())).collect();
+    assert_eq!(versions, [("1.10-1", "bookworm"), ("1.9-1+deb12u1", "bookworm-security")]);
+    assert_eq!(found[0].depends, [vec!["dkms"], vec!["libc6-dev", "libc-dev"], vec!["perl"]]);
+    assert_eq!((found[0].homepage.as_str(), found[0].summary.as_str()), ("https://camera.example/", "a camera"));
+    assert_eq!(found[0].package.url, "http://ftp.debian.org/debian/pool/camera-dkms_1.10-1_all.deb");
+    let own = find_packages(&fetcher, &request, &names, false).await.unwrap();
+    assert_eq!(own.len(), 1, "the profile names main only");
 }

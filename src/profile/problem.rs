@@ -97,6 +97,9 @@ pub enum Problem {
     /// An option must be on and off.
     #[error("`{0}` is required and forbidden")]
     ConfigContradiction(String),
+    /// A build by `dkms.conf` has another step.
+    #[error("`dkms` is not the only step")]
+    DkmsAmongOthers,
     /// A module's file has another name than the module.
     #[error("`{file}` is not the file of module `{module}`")]
     ModuleFile {
@@ -131,6 +134,7 @@ impl Problem {
             Self::Placeholder(PlaceholderError::Unknown { expected, .. }) => format!("expected `{{{}}}`", expected.join("}`, `{")),
             Self::Placeholder(PlaceholderError::Unbalanced { .. }) => "in this value".into(),
             Self::MissingPlaceholder(name) => format!("expected `{{{name}}}` somewhere in it"),
+            Self::DkmsAmongOthers => "expected no step beside it: a `dkms.conf` has its own".into(),
             Self::EmptyRange { .. } | Self::AlwaysInTree { .. } | Self::InTreeBelow { .. } => "this range".into(),
             Self::ModuleFile { module, .. } => format!("expected a path that ends in `{module}.ko`"),
         }

@@ -50,6 +50,8 @@ pages! {
     cli: "docs/cli.md",
     design: "docs/design.md",
     distro_profiles: "docs/distro-profiles.md",
+    dkms: "docs/dkms.md",
+    dkms_packages: "docs/dkms-packages.md",
     driver_profiles: "docs/driver-profiles.md",
     getting_started: "docs/getting-started.md",
     performance: "docs/performance.md",

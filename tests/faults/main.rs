@@ -20,6 +20,7 @@ mod world;
 
 mod attaching;
 mod building;
+mod given;
 mod happy;
 mod interrupts;
 mod local;

@@ -44,8 +44,9 @@ fn of_files(args: &FleetArgs) -> Result<Vec<TargetRecord>, Failure> {
 }
 
 fn is_selecting(select: &SelectArgs) -> bool {
-    let SelectArgs { project, drivers, kernels, kernels_from, distros, arches, repo, tag_template, fallbacks } = select;
+    let SelectArgs { project, drivers, source, about_source: _, kernels, kernels_from, distros, arches, repo, tag_template, fallbacks } = select;
     project.file.is_some()
+        || source.is_some()
         || kernels_from.is_some()
         || repo.is_some()
         || tag_template.is_some()
@@ -60,7 +61,7 @@ async fn of_registry(global: &GlobalArgs, args: &FleetArgs, ui: &Ui) -> Result<V
             .help("name one: --repo REGISTRY/PATH, or `repository:` in the project file")
             .help("or name the record of a build: kmodforge-record.json"));
     }
-    let mut plan = selection::plan(&session, &args.select, &arguments(Compression::default(), source_date_epoch()?)).await?;
+    let mut plan = selection::plan(&session, &args.select, &arguments(Compression::default(), source_date_epoch()?), ui).await?;
     let registry = session.registry(&args.registry)?;
     let bases = selection::base_digests(&session, &registry, &plan).await;
     selection::settle(&mut plan, &registry, &bases, false).await?;

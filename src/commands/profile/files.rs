@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::catalog::{Catalog, CatalogError};
+use crate::catalog::{Catalog, CatalogError, Entry};
 use crate::error::Failure;
 use crate::profile::distro::DistroProfile;
 use crate::profile::driver::DriverProfile;
@@ -15,6 +15,8 @@ pub(super) struct Checked {
     pub(super) path: PathBuf,
     /// `driver v4l2loopback`, `distro debian`, `project`.
     pub(super) what: String,
+    /// The driver, if it is one.
+    pub(super) driver: Option<Entry<DriverProfile>>,
 }
 
 /// Checks files: profiles, project files, and directories with `drivers/` and `distros/`. Each file has its own result, so that
@@ -50,6 +52,7 @@ fn check_file(catalog: &Catalog, path: &Path) -> Result<Checked, Failure> {
     let name = path.display().to_string();
     let source = Source::read(&name, &text)?;
     let in_distros = path.parent().is_some_and(|parent| parent.ends_with("distros"));
+    let mut driver = None;
     let what = if source.has_key("matrix") {
         Project::parse(path, &text)?.check(catalog)?;
         "project".to_owned()
@@ -60,9 +63,11 @@ fn check_file(catalog: &Catalog, path: &Path) -> Result<Checked, Failure> {
     } else {
         let profile = DriverProfile::load(&name, &text)?;
         check_file_name(path, profile.id.as_str())?;
-        format!("driver {}", profile.id)
+        let what = format!("driver {}", profile.id);
+        driver = Some(Entry { profile, text, file: Some(path.to_owned()) });
+        what
     };
-    Ok(Checked { path: path.to_owned(), what })
+    Ok(Checked { path: path.to_owned(), what, driver })
 }
 
 fn check_file_name(path: &Path, id: &str) -> Result<(), CatalogError> {
