@@ -124,5 +124,6 @@ fn record(target: TargetLabel, fails: bool, index: usize) -> TargetRecord {
         phases: std::collections::BTreeMap::new(),
         log: None,
         signer: None,
+        rollout: None,
     }
 }

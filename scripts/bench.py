@@ -2,7 +2,7 @@
 """Compares kmodforge with what people write by hand, on this machine, and measures it against its own bars.
 
     scripts/bench.py                      everything: a table on stdout, the figures in bench/results.json
-    scripts/bench.py usual tuned          some of: usual single tuned kmodforge scale start release
+    scripts/bench.py usual tuned          some of: usual single tuned kmodforge scale sign verify start release
 
 usual      docker buildx bake, one copied Dockerfile per kernel: build stage, and an image from debian with kmod and the module
 single     the same in one stage, so compiler and headers stay in the image
@@ -10,6 +10,7 @@ tuned      docker buildx bake, by someone who knows BuildKit: shared toolchain a
 kmodforge  the release binary
 scale      plan of 10,000 kernels x 5 drivers; plan of 1,000 published targets against a registry
 sign       an image of 1,000 modules of 100 kB, signed with an RSA-4096 key in a file
+verify     an image of the size of nvidia-open in an OCI layout: five modules of 100 MB together, 60 MB of firmware; its kernel seen before
 start      time of --version, size of the binary
 release    a clean `cargo build --release` (not part of everything)
 
@@ -423,6 +424,78 @@ def sign_modules(directory):
     return measure(command, cwd=work, env=os.environ, log=directory / "sign.log")
 
 
+def verify_image(case, directory):
+    """The checks of an image like nvidia-open's, without its compiler: modules of that size are made of an empty one. Needs a builder once."""
+    work = directory / "verify"
+    kernel = case.kernels[-1]
+    with Stack() as stack:
+        (work / "home").mkdir(parents=True)
+        (work / "kmodforge.yaml").write_text(f"repository: {stack.registry.address}/drivers\n{stack.mirrors}")
+        run = {"cwd": work, "env": stack.client_env(work / "home"), "log": directory / "verify.log"}
+        driver = f"v4l2loopback@{case.version}"
+        build = [BINARY, "build", "--driver", driver, "--distro", "debian:bookworm", "--kernel", kernel, "--builder", "docker", "--output", "oci:small"]
+        measure(build, **run)
+        sizes = large_layout(work / "small", work / "large")
+        # Once to let the builder tell about the kernel; it is remembered from then on.
+        command = [BINARY, "verify", "oci:large", "--kernel", kernel, "--distro", "debian:bookworm"]
+        measure(command, **run)
+        runs = [measure(command, **run) for _ in range(5)]
+        return {"wall_s": statistics.median(one["wall_s"] for one in runs), "rss_mb": max(one["rss_mb"] for one in runs)} | sizes
+
+
+# Sizes of nvidia-open 550's modules on bookworm, without debugging information, and of its two firmware files, in MB.
+NVIDIA = {"nvidia": 9.0, "nvidia-uvm": 2.6, "nvidia-modeset": 1.7, "nvidia-drm": 0.2, "nvidia-peermem": 0.1}
+NVIDIA_FIRMWARE_MB = 30
+
+
+def large_layout(small, large):
+    """Copies a layout, with firmware and with modules that were made large by a section of noise."""
+    shutil.copytree(small, large)
+    blobs = large / "blobs" / "sha256"
+
+    def read(digest):
+        return (blobs / digest.removeprefix("sha256:")).read_bytes()
+
+    def blob(data, kind):
+        digest = hashlib.sha256(data).hexdigest()
+        (blobs / digest).write_bytes(data)
+        return {"mediaType": f"application/vnd.oci.image.{kind}", "digest": f"sha256:{digest}", "size": len(data)}
+
+    manifest = json.loads(read(json.loads((large / "index.json").read_text())["manifests"][0]["digest"]))
+    if "manifests" in manifest:
+        manifest = json.loads(read(manifest["manifests"][0]["digest"]))
+    module, folder = None, None
+    for layer in manifest["layers"]:
+        tar = subprocess.run(["zstd", "-dcq"], input=read(layer["digest"]), check=True, capture_output=True).stdout
+        with tarfile.open(fileobj=io.BytesIO(tar)) as archive:
+            for entry in archive:
+                if entry.name.endswith(".ko"):
+                    module, folder = archive.extractfile(entry).read(), os.path.dirname(entry.name)
+    files = {}
+    with tempfile.TemporaryDirectory() as name:
+        for part, megabytes in NVIDIA.items():
+            plain, noise, made = (Path(name) / file for file in ("plain.ko", "noise", "made.ko"))
+            plain.write_bytes(module)
+            # Code compresses to about a third.
+            noise.write_bytes(b"".join(os.urandom(1 << 10) + bytes(2 << 10) for _ in range(int(megabytes * 1e6) // 3072)))
+            subprocess.run(["objcopy", "--add-section", f".bench={noise}", plain, made], check=True)
+            files[f"{folder}/{part}.ko"] = made.read_bytes()
+    files[f"{folder.rsplit('/', 1)[0]}/modules.dep"] = "".join(f"extra/{part}.ko:\n" for part in NVIDIA).encode()
+    files |= {f"firmware/nvidia/gsp_{part}.bin": os.urandom(NVIDIA_FIRMWARE_MB * 1_000_000) for part in ("tu10x", "ga10x")}
+    tar = io.BytesIO()
+    with tarfile.open(fileobj=tar, mode="w") as archive:
+        for path, data in sorted(files.items()):
+            entry = tarfile.TarInfo(path)
+            entry.size = len(data)
+            archive.addfile(entry, io.BytesIO(data))
+    layer = subprocess.run(["zstd", "-cq", "-3"], input=tar.getvalue(), check=True, capture_output=True).stdout
+    config = {"architecture": "amd64", "os": "linux", "config": {}, "rootfs": {"type": "layers", "diff_ids": []}}
+    manifest = {"schemaVersion": 2, "config": blob(json.dumps(config).encode(), "config.v1+json"), "layers": [blob(layer, "layer.v1.tar+zstd")]}
+    entry = blob(json.dumps(manifest).encode(), "manifest.v1+json") | {"annotations": {"org.opencontainers.image.ref.name": "bench"}}
+    (large / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [entry]}))
+    return {"image_bytes": len(layer), "tar_bytes": len(tar.getvalue())}
+
+
 def start_time(directory):
     runs = [measure([BINARY, "--version"], cwd=directory, env=os.environ, log=directory / "start.log")["wall_s"] for _ in range(30)]
     return {"version_s": statistics.median(runs), "binary_bytes": BINARY.stat().st_size}
@@ -462,6 +535,7 @@ def bars(results):
         ("plan of 50,000 targets", value("scale", "again", "wall_s"), 3, "s"),
         ("plan of 50,000 targets, memory", value("scale", "again", "rss_mb"), 400, "MB"),
         ("1,000 modules signed, RSA-4096", value("sign", "wall_s"), 10, "s"),
+        ("verify of an image like nvidia-open", value("verify", "wall_s"), 1, "s"),
         ("release binary", scaled(value("start", "binary_bytes"), 1e6), 25, "MB"),
         ("--version", scaled(value("start", "version_s"), 1e-3), 20, "ms"),
         ("clean release build", value("release", "wall_s"), 300, "s"),
@@ -490,12 +564,12 @@ def print_report(results):
 
 
 def main(names):
-    known = [*BAKED, "kmodforge", "scale", "sign", "start", "release"]
+    known = [*BAKED, "kmodforge", "scale", "sign", "verify", "start", "release"]
     unknown = [name for name in names if name not in known]
     if unknown:
         sys.exit(f"{__doc__}\nerror: unknown part `{unknown[0]}`")
     names = names or [name for name in known if name != "release"]
-    if not BINARY.exists() and set(names) & {"kmodforge", "scale", "sign", "start"}:
+    if not BINARY.exists() and set(names) & {"kmodforge", "scale", "sign", "verify", "start"}:
         sys.exit(f"error: {BINARY} is not there\n  help  make build")
     # Parts that are not asked for keep their last figures, so that one can be repeated alone.
     results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
@@ -511,6 +585,8 @@ def main(names):
                 results[part] = plan_synthetic(case, directory)
             elif part == "sign":
                 results[part] = sign_modules(directory)
+            elif part == "verify":
+                results[part] = verify_image(case, directory)
             elif part == "start":
                 results[part] = start_time(directory)
             elif part == "release":

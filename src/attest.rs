@@ -12,6 +12,7 @@ pub mod cosign;
 pub mod key;
 mod secretbox;
 pub mod statement;
+pub mod verify;
 
 use std::collections::BTreeMap;
 
@@ -22,6 +23,7 @@ use crate::image::manifest::{Blob, Descriptor, MANIFEST};
 
 pub use key::{KeyError, SigningKey};
 pub use statement::{Statement, Subject};
+pub use verify::{Proof, PublicKey};
 
 /// Media type of the configuration of what is no image (OCI image specification 1.1, "Guidance for an Empty Descriptor").
 const EMPTY: &str = "application/vnd.oci.empty.v1+json";

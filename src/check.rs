@@ -7,12 +7,15 @@ mod binary;
 mod compiler;
 mod contents;
 mod firmware;
+mod kernel;
 mod report;
 mod signature;
 mod symbols;
 
 use std::collections::BTreeSet;
 
+pub use binary::unreadable;
+pub use kernel::configured_otherwise;
 pub use report::failure;
 pub use signature::Signatures;
 

@@ -25,7 +25,7 @@ pub use values::{DistroArg, Fallback, Output, SecretArg, SecretSource, SourceArg
 pub use verbs::{
     CompletionsArgs, DoctorArgs, KernelsCommand, KernelsListArgs, KernelsMatchArgs, ListFormat, ManArgs, PlanArgs, PlanFormat, ProfileCheckArgs,
     ProfileCommand, ProfileKind, ProfileListArgs, ProfileNewArgs, ProfileSchemaArgs, ProfileShowArgs, RenderArgs, SchemaKind, ShowFormat, TextFormat,
-    VerifyArgs,
+    VerifyArgs, VerifyFormat,
 };
 
 const EXAMPLES: &str = "\

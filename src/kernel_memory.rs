@@ -1,6 +1,8 @@
-//! What earlier runs have seen of kernels: their configurations, so that a plan knows what only the headers can tell.
+//! What earlier runs have seen of kernels: their configurations, so that a plan knows what only the headers can tell, and the evidence that
+//! images are checked against, so that the next check needs no builder.
 
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 
@@ -8,7 +10,11 @@ use crate::kmod::config::KernelConfig;
 use crate::package::PublishedKernel;
 use crate::reference::Digest;
 
-/// Configurations of kernels, one file each, named by the digests of the header packages.
+const CONFIG: &str = "config";
+/// The number changes whenever other files are taken for evidence, or made in another way.
+const EVIDENCE: &str = "evidence-1";
+
+/// What is known of kernels, a file for each kind of knowledge, named by the digests of the header packages.
 #[derive(Clone, Debug)]
 pub struct KernelMemory {
     directory: PathBuf,
@@ -16,21 +22,21 @@ pub struct KernelMemory {
 
 impl KernelMemory {
     /// Below the cache folder.
-    pub fn new(cache: &std::path::Path) -> Self {
+    pub fn new(cache: &Path) -> Self {
         Self { directory: cache.join("kernels") }
     }
 
-    fn file(&self, kernel: &PublishedKernel) -> PathBuf {
+    fn file(&self, kernel: &PublishedKernel, ending: &str) -> PathBuf {
         let mut hash = Sha256::new();
         for package in &kernel.headers {
             hash.update(&package.sha256);
         }
-        self.directory.join(format!("{}.config.zst", Digest::from_sha256(&hash.finalize().into()).hex()))
+        self.directory.join(format!("{}.{ending}.zst", Digest::from_sha256(&hash.finalize().into()).hex()))
     }
 
     /// The kernel's configuration, if it was seen; an unreadable file counts as not seen.
     pub fn config(&self, kernel: &PublishedKernel) -> Option<KernelConfig> {
-        let text = zstd::decode_all(std::fs::File::open(self.file(kernel)).ok()?).ok()?;
+        let text = zstd::decode_all(std::fs::File::open(self.file(kernel, CONFIG)).ok()?).ok()?;
         Some(KernelConfig::parse(&String::from_utf8_lossy(&text)))
     }
 
@@ -38,11 +44,33 @@ impl KernelMemory {
     ///
     /// # Errors
     /// When the cache folder cannot be written.
-    pub fn remember(&self, kernel: &PublishedKernel, config: &[u8]) -> std::io::Result<()> {
+    pub fn remember(&self, kernel: &PublishedKernel, config: &[u8]) -> io::Result<()> {
+        self.keep(config, &self.file(kernel, CONFIG))
+    }
+
+    /// Writes the kernel's evidence to a file, a tar as the builder made it; false if it was not seen, or cannot be read any more.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn evidence(&self, kernel: &PublishedKernel, to: &Path) -> io::Result<bool> {
+        let Some(bytes) = std::fs::File::open(self.file(kernel, EVIDENCE)).ok().and_then(|file| zstd::decode_all(file).ok()) else { return Ok(false) };
+        std::fs::write(to, bytes)?;
+        Ok(true)
+    }
+
+    /// Keeps a kernel's evidence, a tar. What cannot be kept is made again next time.
+    ///
+    /// # Errors
+    /// When the tar cannot be read, or the cache folder not written.
+    pub fn remember_evidence(&self, kernel: &PublishedKernel, tar: &Path) -> io::Result<()> {
+        self.keep(std::fs::File::open(tar)?, &self.file(kernel, EVIDENCE))
+    }
+
+    fn keep(&self, content: impl io::Read, path: &Path) -> io::Result<()> {
         std::fs::create_dir_all(&self.directory)?;
         let mut file = tempfile::NamedTempFile::new_in(&self.directory)?;
-        zstd::stream::copy_encode(config, &mut file, 3)?;
-        file.persist(self.file(kernel)).map_err(|error| error.error)?;
+        zstd::stream::copy_encode(content, &mut file, 3)?;
+        file.persist(path).map_err(|error| error.error)?;
         Ok(())
     }
 }
@@ -67,11 +95,23 @@ mod tests {
     }
 
     #[test]
+    fn evidence_is_given_back_as_it_was() {
+        let cache = tempfile::tempdir().unwrap();
+        let (memory, tar, copy) = (KernelMemory::new(cache.path()), cache.path().join("a.tar"), cache.path().join("b.tar"));
+        assert!(!memory.evidence(&kernel("6.1.0-56-amd64"), &copy).unwrap() && !copy.exists());
+        std::fs::write(&tar, b"a tar").unwrap();
+        memory.remember_evidence(&kernel("6.1.0-56-amd64"), &tar).unwrap();
+        assert!(memory.evidence(&kernel("6.1.0-56-amd64"), &copy).unwrap());
+        assert_eq!(std::fs::read(&copy).unwrap(), b"a tar");
+        assert!(!memory.evidence(&kernel("6.1.0-55-amd64"), &copy).unwrap());
+    }
+
+    #[test]
     fn a_damaged_memory_is_no_memory() {
         let cache = tempfile::tempdir().unwrap();
         let memory = KernelMemory::new(cache.path());
         memory.remember(&kernel("6.1.0-56-amd64"), b"CONFIG_X=y\n").unwrap();
-        std::fs::write(memory.file(&kernel("6.1.0-56-amd64")), b"not zstd").unwrap();
+        std::fs::write(memory.file(&kernel("6.1.0-56-amd64"), CONFIG), b"not zstd").unwrap();
         assert!(memory.config(&kernel("6.1.0-56-amd64")).is_none());
         std::fs::write(cache.path().join("occupied"), b"").unwrap();
         assert!(KernelMemory::new(&cache.path().join("occupied")).remember(&kernel("6.1.0-56-amd64"), b"").is_err());

@@ -9,6 +9,7 @@ pub mod cli;
 pub mod ui;
 // pipeline
 pub mod pipeline;
+pub mod policy;
 // outside world
 pub mod boot;
 pub mod buildkit;
@@ -52,6 +53,7 @@ pub mod arch;
 pub mod finding;
 pub mod kernel;
 pub mod mirror;
+pub mod parallel;
 pub mod pattern;
 pub mod reference;
 pub mod rollout;

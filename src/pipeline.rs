@@ -1,4 +1,4 @@
-//! N workers, and what they share. The story of one target is in [`target`].
+//! N targets at a time, and what they share. The story of one target is in [`target`].
 
 pub mod attach;
 mod boot;
@@ -10,16 +10,17 @@ mod log;
 mod sign;
 mod sources;
 mod target;
+mod together;
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
-use tokio::sync::OnceCell;
+use futures::{FutureExt as _, StreamExt as _};
 use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::{OnceCell, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 pub use boot::{boot_plan, boot_record};
@@ -30,6 +31,8 @@ pub use sign::Signing;
 pub use sources::{firmware, sources};
 
 use self::event::Event;
+use self::target::Place;
+use self::together::{Groups, Slot};
 use crate::boot::Booter;
 use crate::builder::{Builder, SolveOptions, SolveRequest};
 use crate::fetch::Fetcher;
@@ -140,29 +143,26 @@ pub async fn run(
     let labels: Arc<[TargetLabel]> = targets.iter().map(Target::label).collect();
     let _ = events.send(Event::Started { targets: labels });
     let stop = cancel.child_token();
-    let next = AtomicUsize::new(0);
-    let worker = || async {
-        let mut finished = Vec::new();
-        loop {
-            let index = next.fetch_add(1, Ordering::Relaxed);
-            let Some(target) = targets.get(index) else { return finished };
-            let started = crate::env::now();
-            let (result, failure) = target::build(workshop, target, index, events, &stop).await;
-            let time = crate::env::now().saturating_sub(started);
-            if workshop.options.fail_fast && matches!(result.record.outcome, Outcome::Failed | Outcome::Rejected) {
-                stop.cancel();
-            }
-            done(index, &result.record);
-            let _ = events.send(Event::TargetFinished { target: index, record: Box::new(result.record.clone()), failure: failure.map(Box::new), time });
-            finished.push((index, result));
+    let groups = if workshop.booter.as_ref().is_some_and(|booter| booter.together()) { Groups::of(targets) } else { Groups::default() };
+    let slots = Semaphore::new(workshop.options.jobs.max(1));
+    let finished: Vec<_> = targets.iter().map(|_| OnceLock::new()).collect();
+    let work = async |index: usize, slot: Slot<'_>| {
+        let started = crate::env::now();
+        let place = Place { slot, seat: groups.seat(index) };
+        let (result, failure) = target::build(workshop, &targets[index], index, place, events, &stop).await;
+        let time = crate::env::now().saturating_sub(started);
+        if workshop.options.fail_fast && matches!(result.record.outcome, Outcome::Failed | Outcome::Rejected) {
+            stop.cancel();
         }
+        done(index, &result.record);
+        let _ = events.send(Event::TargetFinished { target: index, record: Box::new(result.record.clone()), failure: failure.map(Box::new), time });
+        let _ = finished[index].set(result);
     };
-    let workers = futures::future::join_all((0..workshop.options.jobs.max(1)).map(|_| worker()));
-    let warm = warm_up(workshop, targets, &stop);
-    let (workers, ()) = tokio::join!(workers, warm);
-    let mut finished: Vec<_> = workers.into_iter().flatten().collect();
-    finished.sort_by_key(|(index, _)| *index);
-    finished.into_iter().map(|(_, finished)| finished).collect()
+    // No target begins before it has a place; one that lends its place to others stays among those at work.
+    let places = futures::stream::iter(groups.order(targets.len())).then(|index| Slot::take(&slots).map(move |slot| (index, slot)));
+    let working = places.for_each_concurrent(None, |(index, slot)| work(index, slot));
+    tokio::join!(working, warm_up(workshop, targets, &stop));
+    finished.into_iter().filter_map(OnceLock::into_inner).collect()
 }
 
 /// Has the builder install each toolchain while headers are still being unpacked. What goes wrong here goes wrong again,

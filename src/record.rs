@@ -172,6 +172,9 @@ pub struct BootRecord {
     /// The kernel's taint flags with everything loaded.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub taint: Option<u64>,
+    /// Drivers that shared the boot: `jool 4.1.15`. The seconds are those of all of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub together_with: Vec<String>,
     /// Where everything is that the kernel said.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub log: Option<String>,

@@ -4,6 +4,7 @@
 
 mod html;
 mod junit;
+pub mod sarif;
 
 use std::collections::BTreeMap;
 

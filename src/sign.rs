@@ -52,6 +52,18 @@ pub fn signed_by(certificate: &Certificate, file: &str, bytes: &[u8]) -> Result<
     Ok(signature::parts(&plain).map_or(Err(Distrust::Unsigned), |(content, pkcs7)| pki::verify(pkcs7, content, certificate)))
 }
 
+/// Whether a module has a signature of which `is_wanted` says so. What a signature says about its signer is not proven.
+///
+/// # Errors
+/// When the module is compressed and damaged.
+pub fn names_signer(file: &str, bytes: &[u8], is_wanted: impl Fn(&pki::Signature<'_>) -> bool) -> Result<Result<(), Distrust>, KmodError> {
+    let (_, plain) = kmod::decompress(file, bytes)?;
+    let Some((_, pkcs7)) = signature::parts(&plain) else { return Ok(Err(Distrust::Unsigned)) };
+    let Some(signatures) = pki::read(pkcs7) else { return Ok(Err(Distrust::Malformed)) };
+    let others: Vec<_> = signatures.iter().map(pki::Signature::signer).collect();
+    Ok(if signatures.iter().any(is_wanted) { Ok(()) } else { Err(Distrust::OtherSigner(others.join(" and "))) })
+}
+
 /// Signs several modules: name and bytes. `threads` work on them at once if the key allows it.
 ///
 /// # Errors

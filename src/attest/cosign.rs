@@ -16,7 +16,7 @@ use crate::reference::{Digest, Reference};
 /// Media type of what a signature signs.
 const SIMPLE_SIGNING: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
 /// Annotation of a layer: the signature of its bytes, in base64. Empty where the bytes hold it themselves.
-const SIGNATURE: &str = "dev.cosignproject.cosign/signature";
+pub(super) const SIGNATURE: &str = "dev.cosignproject.cosign/signature";
 
 /// One signature or attestation.
 #[derive(Clone, Debug, PartialEq, Eq)]

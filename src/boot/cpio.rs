@@ -16,6 +16,13 @@ pub(super) struct CpioWriter<W: Write> {
     inode: u32,
 }
 
+/// A file that more names can be given to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Inode {
+    number: u32,
+    mode: u32,
+}
+
 /// The fields that differ between entries.
 #[derive(Default)]
 struct Header {
@@ -38,9 +45,24 @@ impl<W: Write> CpioWriter<W> {
 
     /// A file.
     pub(super) fn file(&mut self, path: &str, executable: bool, content: &[u8]) -> io::Result<()> {
+        self.linked_file(path, executable, content, 1).map(|_| ())
+    }
+
+    /// A file that gets more names; what [`Self::link`] calls it.
+    pub(super) fn shared_file(&mut self, path: &str, executable: bool, content: &[u8]) -> io::Result<Inode> {
+        self.linked_file(path, executable, content, 2)
+    }
+
+    /// Another name of a file: the kernel knows it by inode number and mode, and by a number of links above one.
+    pub(super) fn link(&mut self, path: &str, Inode { number, mode }: Inode) -> io::Result<()> {
+        self.write_entry(path, number, &Header { mode, links: 2, ..Header::default() }, &[])
+    }
+
+    fn linked_file(&mut self, path: &str, executable: bool, content: &[u8], links: u32) -> io::Result<Inode> {
         let size = u32::try_from(content.len()).map_err(|_| io::Error::new(io::ErrorKind::FileTooLarge, format!("`{path}` has 4 GiB or more")))?;
-        let mode = if executable { 0o755 } else { 0o644 };
-        self.entry(path, &Header { mode: REGULAR | mode, links: 1, size, ..Header::default() }, content)
+        let mode = REGULAR | if executable { 0o755 } else { 0o644 };
+        self.entry(path, &Header { mode, links, size, ..Header::default() }, content)?;
+        Ok(Inode { number: self.inode, mode })
     }
 
     /// A symbolic link; `target` is kept as it is.
@@ -123,6 +145,17 @@ mod tests {
         assert!(text.contains(file), "{text:?}");
         assert!(text.contains("00000005000000010000000800000000console\0"), "{text:?}");
         assert_eq!(text.matches("070701").count(), 4);
+    }
+
+    #[test]
+    fn a_second_name_has_the_number_of_the_first_and_no_content() {
+        let mut writer = CpioWriter::new(Vec::new());
+        let inode = writer.shared_file("a", true, b"1234").unwrap();
+        writer.link("b", inode).unwrap();
+        let bytes = writer.finish().unwrap();
+        let second = &bytes[116..228];
+        assert_eq!(&second[..46], b"07070100000001000081ed000000000000000000000002");
+        assert_eq!((&second[54..62], &second[110..112]), (&b"00000000"[..], &b"b\0"[..]));
     }
 
     #[test]

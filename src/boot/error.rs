@@ -27,6 +27,32 @@ pub enum BootError {
         /// Why.
         error: String,
     },
+    /// QEMU ended before the kernel said a word.
+    #[error("`{}` ended at once: {error}", program.display())]
+    Refused {
+        /// The program.
+        program: PathBuf,
+        /// What it said.
+        error: String,
+    },
+    /// The profile asks for a device that QEMU does not have.
+    #[error("QEMU has no device `{device}`")]
+    NoDevice {
+        /// The device, without its properties.
+        device: String,
+        /// The program.
+        program: PathBuf,
+        /// A name that is similar.
+        near: Option<String>,
+    },
+    /// The profile asks for a device that cannot be plugged in.
+    #[error("the virtual machine has no bus for the device `{device}`")]
+    WrongBus {
+        /// The device, without its properties.
+        device: String,
+        /// The bus that it is for.
+        bus: Option<String>,
+    },
     /// The kernel's image is not to be had.
     #[error("the repositories have no image of {0}")]
     NoPackages(KernelRelease),
@@ -96,6 +122,16 @@ impl From<BootError> for Failure {
             BootError::Cache { .. } => failure.help("make room, or set KMODFORGE_CACHE and TMPDIR to folders with more"),
             BootError::Internal(_) => failure.help("this is a fault of kmodforge; please report it"),
             BootError::Cancelled => Self { exit: Exit::Interrupted, ..failure },
+            BootError::Refused { .. } => failure.help("if it is about a device: correct `load.devices` in the driver's profile"),
+            BootError::NoDevice { program, near, .. } => {
+                let failure = failure.fact("found", format!("what `{} -device help` lists", program.display()));
+                let failure = near.iter().fold(failure, |failure, near| failure.help(format!("did you mean `{near}`?")));
+                failure.help("correct `load.devices` in the driver's profile")
+            }
+            BootError::WrongBus { bus, .. } => failure
+                .fact("found", bus.map_or_else(|| "no bus".to_owned(), |bus| format!("`{bus}`")))
+                .fact("expected", "a device on `PCI`")
+                .help("correct `load.devices` in the driver's profile, or leave it out: the driver is then loaded without a device"),
             BootError::Qemu { .. } | BootError::Package { .. } | BootError::Unstartable { .. } | BootError::File { .. } => failure,
         }
     }
@@ -121,6 +157,11 @@ mod tests {
             (
                 BootError::Qemu { program: "/usr/bin/qemu".into(), error: "Exec format error".into() },
                 "error: `/usr/bin/qemu` cannot be started: Exec format error",
+            ),
+            (
+                BootError::Refused { program: "/usr/bin/qemu".into(), error: "-device edu,x=1: Property 'edu.x' not found".into() },
+                "error: `/usr/bin/qemu` ended at once: -device edu,x=1: Property 'edu.x' not found\n  help      \
+                 if it is about a device: correct `load.devices` in the driver's profile",
             ),
             (
                 BootError::NoPackages(release.clone()),

@@ -1,11 +1,13 @@
 //! What the virtual machine's words mean for the image.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::Plan;
-use super::transcript::{Step, Transcript};
+use super::transcript::{Part, Step, Transcript};
 use crate::finding::{Finding, Severity};
 use crate::kmod::kernel_name;
+use crate::pattern::matches;
 use crate::profile::driver::Answer;
 
 /// How the virtual machine ended.
@@ -20,8 +22,10 @@ pub(super) enum Ending {
 }
 
 /// Words by which the kernel says that something went badly wrong in it.
-const BROKEN: [&str; 9] = [
+const BROKEN: [&str; 10] = [
     "BUG: ",
+    // The die counter, which every architecture prints: `invalid opcode: 0000 [#1] PREEMPT SMP`.
+    " [#1]",
     "Oops: ",
     "Oops - ",
     "kernel BUG at ",
@@ -33,10 +37,10 @@ const BROKEN: [&str; 9] = [
 ];
 
 /// Words by which the kernel says that something is not as it should be.
-const DOUBTFUL: [&str; 5] = ["WARNING: ", "UBSAN: ", "refcount_t: ", "possible circular locking", "sysfs: cannot create duplicate"];
+const DOUBTFUL: [&str; 6] = ["WARNING: ", "UBSAN: ", "refcount_t: ", "possible circular locking", "sysfs: cannot create duplicate", "blocked for more than"];
 
 /// Why the kernel does not take a module, most telling first, and what to do about it.
-const REASONS: [(&str, &str); 9] = [
+const REASONS: [(&str, &str); 12] = [
     ("disagrees about version of symbol", "it was compiled with other headers than this kernel's, or for another build of it"),
     ("no symbol version for", "it was compiled without the kernel's Module.symvers"),
     ("version magic", "it was compiled for another kernel"),
@@ -46,22 +50,32 @@ const REASONS: [(&str, &str); 9] = [
     ("Key was rejected", "the kernel only takes modules signed with a key that it knows"),
     (".gnu.linkonce.this_module", "it was compiled with another configuration than this kernel's"),
     ("Invalid ELF header", "the file is damaged, or for another architecture"),
+    ("Invalid architecture in ELF header", "the module was compiled for another architecture"),
+    (NO_FIRMWARE[0], FIRMWARE_HELP),
+    (NO_FIRMWARE[1], FIRMWARE_HELP),
 ];
 
-/// The findings, in the order of the steps.
-pub(super) fn judge(plan: &Plan, heard: &Transcript, ending: &Ending) -> Vec<Finding> {
+/// Words before the name of firmware that the kernel does not find (`drivers/base/firmware_loader/main.c`), and those that Debian puts in their place.
+const NO_FIRMWARE: [&str; 2] = ["Direct firmware load for ", "firmware: failed to load "];
+const FIRMWARE_HELP: &str = "the file must be in /firmware of the image: add it to the profile's `firmware`";
+
+/// The findings about the image at a position, in the order of the steps.
+pub(super) fn judge(plan: &Plan, heard: &Transcript, position: usize, ending: &Ending) -> Vec<Finding> {
+    let nothing = Part::default();
+    let part = heard.parts.get(position).unwrap_or(&nothing);
     let mut findings = Vec::new();
-    findings.extend(not_ended(plan, heard, ending));
+    findings.extend(not_ended(plan, heard, part, ending));
     findings.extend(index_failed(heard));
     for module in &plan.modules {
         let name = kernel_name(&module.name);
         // What does not load does not load again either.
-        findings.extend(["load", "reload"].iter().find_map(|verb| heard.step(verb, &name).and_then(|step| loading(plan, step))));
-        findings.extend(heard.step("unload", &name).and_then(|step| unloading(plan, step)));
+        findings.extend(["load", "reload"].iter().find_map(|verb| part.step(verb, &name).and_then(|step| loading(plan, step))));
+        findings.extend(part.step("unload", &name).and_then(|step| unloading(plan, step)));
     }
-    findings.extend(heard.steps.iter().filter(|step| step.verb == "remove").filter_map(|step| removing(plan, step)));
-    findings.extend(devices(plan, heard));
-    findings.extend(complaints(plan, heard));
+    findings.extend(part.steps.iter().filter(|step| step.verb == "remove").filter_map(|step| removing(plan, step)));
+    findings.extend(firmware(plan, heard, part));
+    findings.extend(devices(plan, part));
+    findings.extend(complaints(plan, part));
     findings
 }
 
@@ -69,10 +83,13 @@ fn error(check: &str, message: String) -> Finding {
     Finding::new(check, Severity::Error, message)
 }
 
-/// The boot did not come to its end: the step that it ended in, in the kernel's words.
-fn not_ended(plan: &Plan, heard: &Transcript, ending: &Ending) -> Option<Finding> {
+/// The boot did not come to the image's end: the step that it ended in, in the kernel's words.
+fn not_ended(plan: &Plan, heard: &Transcript, part: &Part, ending: &Ending) -> Option<Finding> {
+    if part.ended {
+        return None;
+    }
     let how = match ending {
-        Ending::Done => return None,
+        Ending::Done => "the boot came to its end".to_owned(),
         Ending::Exited(_) => "the virtual machine stopped".to_owned(),
         Ending::TimedOut(after) => format!("the time of {} s was over", after.as_secs()),
     };
@@ -88,18 +105,30 @@ fn not_ended(plan: &Plan, heard: &Transcript, ending: &Ending) -> Option<Finding
                 .help("the log of the boot has everything that the kernel said; a slow machine may need more time (--boot-timeout)"),
         );
     }
-    let step = heard.unfinished()?;
-    let check = if step.verb == "unload" { "boot-unload" } else { "boot-load" };
-    let doing = match step.verb.as_str() {
-        "unload" => format!("`{}` was being unloaded", step.module),
-        "index" => "the kernel's own modules were being indexed".to_owned(),
-        _ => format!("`{}` was being loaded", step.module),
+    let Some(step) = heard.unfinished() else {
+        let after = part.steps.last().map_or_else(|| "before its first step".to_owned(), |step| format!("after the step `{} {}`", step.verb, step.module));
+        let said = part.steps.last().map_or(&heard.kernel, |step| &step.kernel);
+        return Some(Finding { found: words(said), ..error("boot-kernel", format!("{} went no further: {how} {after}", plan.kernel)) });
     };
-    Some(Finding { found: words(&step.kernel), ..error(check, format!("{how} while {doing}")) })
+    let check = if is_unloading(step) { "boot-unload" } else { "boot-load" };
+    Some(Finding { found: words(&step.kernel), ..error(check, format!("{how} while {}", doing(step))) })
+}
+
+/// `v4l2loopback` was being unloaded.
+fn doing(step: &Step) -> String {
+    match step.verb.as_str() {
+        "index" => "the kernel's own modules were being indexed".to_owned(),
+        _ if is_unloading(step) => format!("`{}` was being unloaded", step.module),
+        _ => format!("`{}` was being loaded", step.module),
+    }
+}
+
+fn is_unloading(step: &Step) -> bool {
+    matches!(step.verb.as_str(), "unload" | "leave" | "remove")
 }
 
 fn index_failed(heard: &Transcript) -> Option<Finding> {
-    let step = heard.step("index", "").filter(|step| step.exit.is_some_and(|code| code != 0))?;
+    let step = heard.index.as_ref().filter(|step| step.exit.is_some_and(|code| code != 0))?;
     let finding = error("boot-load", "the image's depmod could not index the kernel's own modules".to_owned());
     Some(Finding { found: step.said.first().cloned(), ..finding })
 }
@@ -147,6 +176,27 @@ fn refused(step: &Step, message: String, expected: Answer) -> Finding {
     help.map_or_else(|| finding.clone(), |help| finding.clone().help(help))
 }
 
+/// Firmware that a module asks for in vain, and loads all the same: what it lacks then shows on the hardware only.
+fn firmware(plan: &Plan, heard: &Transcript, part: &Part) -> Vec<Finding> {
+    let severity = if plan.optional_firmware.is_some() { Severity::Error } else { Severity::Warning };
+    let is_optional = |name: &str| plan.optional_firmware.iter().flatten().any(|pattern| matches(pattern, name));
+    let mut seen = BTreeSet::new();
+    let loaded = part.steps.iter().filter(|step| matches!(step.verb.as_str(), "load" | "reload") && step.exit == Some(0));
+    let lines = loaded.flat_map(|step| &step.kernel).chain(&heard.kernel);
+    let missing = lines.filter_map(|line| Some((line, missing_firmware(line)?))).filter(|(_, name)| !is_optional(name) && seen.insert(*name));
+    let finding = |(line, name): (&String, &str)| {
+        let finding = Finding::new("boot-firmware", severity, format!("{} does not find the firmware `{name}` that a module asks for", plan.kernel));
+        Finding { found: Some(line.clone()), ..finding }.help(format!("{FIRMWARE_HELP}, or to `firmware.optional`"))
+    };
+    missing.map(finding).collect()
+}
+
+/// The name of firmware that a line of the kernel says it does not find.
+fn missing_firmware(line: &str) -> Option<&str> {
+    let rest = NO_FIRMWARE.iter().find_map(|words| Some(line.split_once(words)?.1))?;
+    rest.split([' ', '(']).next().filter(|name| !name.is_empty())
+}
+
 fn unloading(plan: &Plan, step: &Step) -> Option<Finding> {
     let failed = step.exit.is_some_and(|code| code != 0) || (step.exit == Some(0) && step.state.as_deref() != Some("absent"));
     failed.then(|| {
@@ -163,10 +213,10 @@ fn removing(plan: &Plan, step: &Step) -> Option<Finding> {
     })
 }
 
-fn devices(plan: &Plan, heard: &Transcript) -> Option<Finding> {
+fn devices(plan: &Plan, part: &Part) -> Option<Finding> {
     let wanted = &plan.load.devices;
-    (heard.done && heard.bound.len() < wanted.len()).then(|| {
-        let bound: Vec<_> = heard.bound.iter().map(|(_, device)| device.as_str()).collect();
+    (part.ended && part.bound.len() < wanted.len()).then(|| {
+        let bound: Vec<_> = part.bound.iter().map(|(_, device)| device.as_str()).collect();
         let found = if bound.is_empty() { "none".to_owned() } else { bound.join(", ") };
         error("boot-device", format!("the driver does not bind the devices that it is for on {}", plan.kernel)).differs(found, wanted.join(", "))
     })
@@ -177,8 +227,8 @@ fn said_broken(line: &str) -> bool {
 }
 
 /// What the kernel complained about while the image's modules came and went: the worst, and how often.
-fn complaints(plan: &Plan, heard: &Transcript) -> Vec<Finding> {
-    let ours = heard.steps.iter().filter(|step| matches!(step.verb.as_str(), "load" | "unload" | "reload"));
+fn complaints(plan: &Plan, part: &Part) -> Vec<Finding> {
+    let ours = part.steps.iter().filter(|step| matches!(step.verb.as_str(), "load" | "unload" | "reload" | "leave"));
     let lines: Vec<(&Step, &String)> = ours.flat_map(|step| step.kernel.iter().map(move |line| (step, line))).collect();
     let first = |is: &dyn Fn(&str) -> bool| lines.iter().find(|(_, line)| is(line));
     let (severity, verdict, (step, line)) = match (first(&said_broken), first(&|line| DOUBTFUL.iter().any(|words| line.contains(words)))) {
@@ -186,8 +236,7 @@ fn complaints(plan: &Plan, heard: &Transcript) -> Vec<Finding> {
         (None, Some(found)) => (Severity::Warning, "complained", found),
         (None, None) => return Vec::new(),
     };
-    let doing = if step.verb == "unload" { "unloaded" } else { "loaded" };
-    let finding = Finding::new("boot-kernel-log", severity, format!("{} {verdict} while `{}` was being {doing}", plan.kernel, step.module));
+    let finding = Finding::new("boot-kernel-log", severity, format!("{} {verdict} while {}", plan.kernel, doing(step)));
     vec![Finding { found: Some((*line).clone()), ..finding }]
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::{Child, Command};
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::BootError;
@@ -130,7 +131,7 @@ async fn probe(program: &Path, arch: Arch, accelerator: &str, patience: Duration
         Err(error) => return refused(error),
     };
     let errors = child.stderr.take();
-    match tokio::time::timeout(patience, child.wait()).await {
+    match timeout(patience, child.wait()).await {
         Ok(Ok(status)) if status.code() == Some(if arch == Arch::Amd64 { 33 } else { 0 }) => Probe::Works,
         Ok(_) => Probe::Refused(first_line(errors).await),
         Err(_) => {
@@ -156,13 +157,13 @@ fn firmware(arch: Arch) -> Vec<u8> {
 
 /// Ends a program, and waits until it is gone; not for ever, since a hanging driver of this machine's can keep it.
 async fn stop(child: &mut Child) {
-    let _ = tokio::time::timeout(PROBE, child.kill()).await;
+    let _ = timeout(PROBE, child.kill()).await;
 }
 
 async fn first_line(errors: Option<impl tokio::io::AsyncRead + Unpin>) -> String {
     let mut text = Vec::new();
     if let Some(errors) = errors {
-        let _ = tokio::time::timeout(PROBE, errors.take(LINE).read_to_end(&mut text)).await;
+        let _ = timeout(PROBE, errors.take(LINE).read_to_end(&mut text)).await;
     }
     let text = String::from_utf8_lossy(&text);
     let line = text.lines().find(|line| !line.contains("warning:")).unwrap_or_default();
@@ -177,8 +178,17 @@ pub(super) struct Machine<'a> {
     pub(super) initramfs: &'a Path,
     /// Bytes of the initramfs.
     pub(super) size: u64,
+    /// Values for `-device`.
     pub(super) devices: &'a [String],
     pub(super) enforce_signatures: bool,
+}
+
+/// Who is told what of a boot.
+pub(super) struct Listeners<'a> {
+    /// Where each image's part of the console goes, and to all what comes before.
+    pub(super) logs: Vec<&'a Path>,
+    /// Called after every line.
+    pub(super) heard: &'a (dyn Fn(&Transcript) + Send + Sync),
 }
 
 impl Machine<'_> {
@@ -214,8 +224,8 @@ impl Machine<'_> {
         format!("{console} {quiet} rdinit=/{}/init{enforce}", super::script::FOLDER)
     }
 
-    /// Runs it until the script has ended, the time is over, or somebody stops the run. Everything it says goes to `log`.
-    pub(super) async fn run(&self, log: &Path, patience: Duration, cancel: &CancellationToken) -> Result<(Transcript, Ending), BootError> {
+    /// Runs it until the script has ended, the time is over, or somebody stops the run. From the second image on each has that time for itself.
+    pub(super) async fn run(&self, listeners: &Listeners<'_>, patience: Duration, cancel: &CancellationToken) -> Result<(Transcript, Ending), BootError> {
         let program = &self.emulator.program;
         let cannot = |error: std::io::Error| BootError::Qemu { program: program.clone(), error: error.to_string() };
         let mut command = Command::new(program);
@@ -224,16 +234,25 @@ impl Machine<'_> {
         let (output, errors) = (child.stdout.take(), child.stderr.take());
         let mut heard = Transcript::default();
         let listening = async {
-            let mut console = Console::new(output?, log).await;
-            if self.emulator.accelerator == Accelerator::Kvm && tokio::time::timeout(START, console.listen(&mut heard, |heard| heard.up)).await.is_err() {
+            let mut console = Console::new(output?, listeners).await;
+            if self.emulator.accelerator == Accelerator::Kvm && timeout(START, console.listen(&mut heard, |heard| heard.up)).await.is_err() {
                 return Some(Ending::TimedOut(START));
             }
-            console.listen(&mut heard, |heard| heard.done).await;
-            heard.done.then_some(Ending::Done)
+            let mut deadline = Instant::now() + patience;
+            loop {
+                let images = heard.parts.len();
+                let next = |heard: &Transcript| heard.done || heard.parts.len() > images.max(1);
+                if timeout_at(deadline, console.listen(&mut heard, next)).await.is_err() {
+                    return Some(Ending::TimedOut(patience));
+                }
+                if heard.done || !next(&heard) {
+                    return heard.done.then_some(Ending::Done);
+                }
+                deadline = Instant::now() + patience;
+            }
         };
         let ending = tokio::select! {
             ending = listening => ending,
-            () = tokio::time::sleep(patience) => Some(Ending::TimedOut(patience)),
             () = cancel.cancelled() => {
                 stop(&mut child).await;
                 return Err(BootError::Cancelled);
@@ -244,7 +263,10 @@ impl Machine<'_> {
             Some(ending) => ending,
             None => Ending::Exited(first_line(errors).await),
         };
-        Ok((heard, ending))
+        match ending {
+            Ending::Exited(error) if !error.is_empty() && heard == Transcript::default() => Err(BootError::Refused { program: program.clone(), error }),
+            ending => Ok((heard, ending)),
+        }
     }
 }
 
@@ -257,16 +279,21 @@ fn emulated_processor(arch: Arch) -> &'static str {
 }
 
 /// The serial console: what is heard is also written down.
-struct Console<R> {
+struct Console<'a, R> {
     output: BufReader<R>,
     /// A log that cannot be written is no reason not to look at what the kernel says.
-    log: Option<tokio::fs::File>,
+    logs: Vec<Option<tokio::fs::File>>,
+    heard: &'a (dyn Fn(&Transcript) + Send + Sync),
     line: Vec<u8>,
 }
 
-impl<R: tokio::io::AsyncRead + Unpin> Console<R> {
-    async fn new(output: R, log: &Path) -> Self {
-        Self { output: BufReader::new(output), log: tokio::fs::File::create(log).await.ok(), line: Vec::new() }
+impl<'a, R: tokio::io::AsyncRead + Unpin> Console<'a, R> {
+    async fn new(output: R, listeners: &Listeners<'a>) -> Self {
+        let mut logs = Vec::new();
+        for log in &listeners.logs {
+            logs.push(tokio::fs::File::create(log).await.ok());
+        }
+        Self { output: BufReader::new(output), logs, heard: listeners.heard, line: Vec::new() }
     }
 
     /// Listens until something has been heard, or there is no more.
@@ -276,13 +303,25 @@ impl<R: tokio::io::AsyncRead + Unpin> Console<R> {
                 Ok(0) | Err(_) => break,
                 Ok(_) => {}
             }
-            if let Some(log) = &mut self.log
-                && (log.write_all(&self.line).await.is_err() || log.flush().await.is_err())
-            {
-                self.log = None;
-            }
             heard.hear(&String::from_utf8_lossy(&self.line));
+            self.write(heard.parts.len()).await;
             self.line.clear();
+            (self.heard)(heard);
+        }
+    }
+
+    /// Writes the line into the log of the image whose turn it is; into all, if it is nobody's.
+    async fn write(&mut self, turn: usize) {
+        let logs = match turn {
+            0 => &mut self.logs[..],
+            turn => self.logs.get_mut(turn - 1..turn).unwrap_or_default(),
+        };
+        for log in logs {
+            if let Some(file) = log
+                && (file.write_all(&self.line).await.is_err() || file.flush().await.is_err())
+            {
+                *log = None;
+            }
         }
     }
 }
@@ -348,11 +387,37 @@ mod tests {
         let emulator = Emulator { program: fake(folder.path(), "echo 'kmodforge: up'; exec sleep 1000"), ..emulator(Arch::Amd64, Accelerator::Tcg) };
         let machine = Machine { emulator: &emulator, kernel: Path::new("k"), initramfs: Path::new("i"), size: 0, devices: &[], enforce_signatures: false };
         let log = folder.path().join("log");
-        let (heard, ending) = machine.run(&log, Duration::from_millis(300), &CancellationToken::new()).await.unwrap();
+        let listeners = Listeners { logs: vec![&log], heard: &|_| () };
+        let (heard, ending) = machine.run(&listeners, Duration::from_millis(300), &CancellationToken::new()).await.unwrap();
         assert!(heard.up && ending == Ending::TimedOut(Duration::from_millis(300)));
         assert_eq!(std::fs::read_to_string(&log).unwrap(), "kmodforge: up\n");
         let cancel = CancellationToken::new();
         cancel.cancel();
-        assert!(matches!(machine.run(&log, PROBE, &cancel).await, Err(BootError::Cancelled)));
+        assert!(matches!(machine.run(&listeners, PROBE, &cancel).await, Err(BootError::Cancelled)));
+    }
+
+    #[tokio::test]
+    async fn every_image_has_its_own_time_and_its_own_part_of_the_console() {
+        let folder = tempfile::tempdir().unwrap();
+        let script = "echo 'kmodforge: up'; sleep 0.4; for i in 1 2 3; do echo kmodforge: image; sleep 0.4; echo $i; done; exec sleep 1000";
+        let emulator = Emulator { program: fake(folder.path(), script), ..emulator(Arch::Amd64, Accelerator::Tcg) };
+        let machine = Machine { emulator: &emulator, kernel: Path::new("k"), initramfs: Path::new("i"), size: 0, devices: &[], enforce_signatures: false };
+        let paths = ["1", "2", "3"].map(|name| folder.path().join(name));
+        let listeners = Listeners { logs: paths.iter().map(PathBuf::as_path).collect(), heard: &|_| () };
+        let (heard, ending) = machine.run(&listeners, Duration::from_secs(1), &CancellationToken::new()).await.unwrap();
+        assert_eq!((heard.parts.len(), ending), (3, Ending::TimedOut(Duration::from_secs(1))));
+        let written = paths.map(|path| std::fs::read_to_string(path).unwrap());
+        assert_eq!(written, ["1", "2", "3"].map(|name| format!("kmodforge: up\nkmodforge: image\n{name}\n")));
+    }
+
+    #[tokio::test]
+    async fn a_machine_that_ends_before_its_kernel_speaks_is_no_fault_of_the_image() {
+        let folder = tempfile::tempdir().unwrap();
+        let program = fake(folder.path(), "echo \"qemu-system-x86_64: -device edu,x=1: Property 'edu.x' not found\" >&2; exit 1");
+        let emulator = Emulator { program, ..emulator(Arch::Amd64, Accelerator::Tcg) };
+        let machine = Machine { emulator: &emulator, kernel: Path::new("k"), initramfs: Path::new("i"), size: 0, devices: &[], enforce_signatures: false };
+        let log = folder.path().join("log");
+        let ended = machine.run(&Listeners { logs: vec![&log], heard: &|_| () }, PROBE, &CancellationToken::new()).await;
+        assert!(ended.unwrap_err().to_string().ends_with("/qemu` ended at once: -device edu,x=1: Property 'edu.x' not found"));
     }
 }

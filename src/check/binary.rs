@@ -4,8 +4,8 @@ use object::elf::{EM_AARCH64, EM_X86_64};
 
 use super::{Check, KernelFacts, Subject};
 use crate::arch::Arch;
-use crate::finding::Finding;
-use crate::kmod::Format;
+use crate::finding::{Finding, Severity};
+use crate::kmod::{Format, KmodError};
 
 /// Class, byte order and machine are those of the architecture.
 pub(super) fn elf_format(check: &Check, subject: &Subject<'_>) -> Vec<Finding> {
@@ -22,6 +22,13 @@ pub(super) fn elf_format(check: &Check, subject: &Subject<'_>) -> Vec<Finding> {
             check.finding(message).file(path).differs(module.format.to_string(), expected.to_string())
         })
         .collect()
+}
+
+/// Said of a file that is named like a module and is none.
+#[must_use]
+pub fn unreadable(error: &KmodError) -> Finding {
+    let finding = Finding::new("elf-format", Severity::Error, format!("`{}` is not a kernel module", error.file));
+    finding.differs(error.fault.to_string(), "a relocatable ELF file with a `.modinfo` section")
 }
 
 /// The version magic is what the kernel's headers give (`include/linux/vermagic.h`).

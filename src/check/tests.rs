@@ -243,7 +243,7 @@ const BAD: &[Spoiled] = &[
 
 fn unsigned(file: &str) -> Signatures {
     let path = format!("/opt/lib/modules/6.1.0-56-amd64/extra/{file}");
-    Signatures { signer: "CN=driver signing".into(), faults: [(path, Distrust::Unsigned)].into() }
+    Signatures { signer: "CN=driver signing".into(), faults: [(path, Distrust::Unsigned)].into(), unproven: std::collections::BTreeMap::new() }
 }
 
 fn with_line(line: &str) -> Symvers {

@@ -43,6 +43,9 @@ pub struct BuildArgs {
     /// Whether kernels are booted.
     #[command(flatten)]
     pub boot: BootArgs,
+    /// Drivers for the same kernel share a boot; what it has against one is made sure of in a boot of its own.
+    #[arg(long, conflicts_with = "no_boot", help_heading = "Boot check")]
+    pub boot_together: bool,
     /// How the run goes.
     #[command(flatten)]
     pub run: RunArgs,
@@ -67,6 +70,7 @@ impl BuildArgs {
             solve: SolveArgs { builder, cache_from: Vec::new(), cache_to: Vec::new(), secrets: Vec::new(), no_cache: false, network: Network::default() },
             sign: SignArgs::default(),
             boot,
+            boot_together: false,
             run: RunArgs { jobs: None, keep_going: false, fail_fast: false, progress: Progress::default() },
         }
     }

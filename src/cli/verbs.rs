@@ -71,7 +71,8 @@ pub struct RenderArgs {
 Examples:
   kmodforge verify registry.example/drivers/v4l2loopback:0.15.3-6.1.0-56-amd64
   kmodforge verify oci:out --arch arm64 --format json
-  kmodforge verify registry.example/other/zfs:6.1 --kernel 6.1.0-56-amd64 --driver zfs")]
+  kmodforge verify registry.example/other/zfs:6.1 --kernel 6.1.0-56-amd64 --driver zfs
+  kmodforge verify registry.example/drivers/zfs:2.3.9 --policy policy.yaml --format sarif > findings.sarif")]
 pub struct VerifyArgs {
     /// Registry reference, `oci:DIR` or `oci-archive:FILE`.
     #[arg(value_name = "IMAGE")]
@@ -91,12 +92,15 @@ pub struct VerifyArgs {
     /// Certificate, PEM or DER, whose owner must have signed every module.
     #[arg(long = "cert", value_name = "FILE")]
     pub certificate: Option<PathBuf>,
+    /// Policy that the image must satisfy: severities of checks, signers, licences, signatures and documents, a boot.
+    #[arg(long, value_name = "FILE")]
+    pub policy: Option<PathBuf>,
     /// Where mirrors are set.
     #[command(flatten)]
     pub project: ProjectArgs,
-    /// `table` for people, `json` for programs.
+    /// `table` for people, `json` for programs, `sarif` for services that collect findings.
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
-    pub format: TextFormat,
+    pub format: VerifyFormat,
     /// How registries are reached.
     #[command(flatten)]
     pub registry: RegistryArgs,
@@ -106,6 +110,18 @@ pub struct VerifyArgs {
     /// Folder for logs of boots.
     #[arg(long, value_name = "DIR", default_value = ".kmodforge/logs")]
     pub log_dir: PathBuf,
+}
+
+/// How findings are printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum VerifyFormat {
+    /// For people.
+    #[default]
+    Table,
+    /// For programs.
+    Json,
+    /// SARIF 2.1.0.
+    Sarif,
 }
 
 /// For people or for programs.
@@ -310,6 +326,8 @@ pub enum SchemaKind {
     Driver,
     /// `kmodforge.yaml`.
     Project,
+    /// What `verify --policy` takes.
+    Policy,
     /// `kmodforge-record.json`.
     Record,
     /// The lines of `--progress json`.

@@ -44,7 +44,7 @@ pub async fn run(global: &GlobalArgs, args: &BuildArgs, ui: &Ui, cancel: Cancell
 pub async fn forge(session: &Session, args: &BuildArgs, ui: &Ui, cancel: CancellationToken) -> Result<Exit, Failure> {
     let started = env::now();
     let choices = Choices::of(args)?;
-    let booter = super::boot::booter(session, &args.boot)?;
+    let booter = super::boot::booter(session, &args.boot, args.boot_together)?;
 
     let registry = Arc::new(session.registry(&args.registry)?);
     let (plan, bases) = tokio::select! {
@@ -59,7 +59,7 @@ pub async fn forge(session: &Session, args: &BuildArgs, ui: &Ui, cancel: Cancell
 
     if let Some(booter) = &booter {
         let wanted = plan.targets.iter().filter(|target| matches!(target.state, State::Build(_)));
-        super::boot::prepare(booter, wanted.map(|target| target.arch), ui).await?;
+        super::boot::prepare(booter, wanted.map(|target| (target.arch, target.driver.profile.load.devices.as_slice())), ui).await?;
     }
     let builder = builder_for(&plan, session, args, ui, &cancel).await?;
     let work = temporary_folder()?;

@@ -16,6 +16,8 @@ pub(super) struct LocalImage {
     pub(super) layers: Vec<PathBuf>,
     /// Its name in the layout it comes from.
     pub(super) name: Option<String>,
+    /// Whether it comes from a layout, not from a registry.
+    pub(super) is_file: bool,
 }
 
 impl LocalImage {
@@ -56,11 +58,9 @@ pub(super) async fn fetch(session: &Session, args: Named<'_>, work: &Path) -> Re
         for (name, stored) in layout.named_images()?.into_iter().filter(|(_, stored)| wanted(stored)) {
             let mut layers = Vec::new();
             for descriptor in &stored.manifest.layers {
-                let file = folder.join(descriptor.digest.hex());
-                layout.copy(descriptor, &file)?;
-                layers.push(file);
+                layers.push(layout.file(descriptor, &folder)?);
             }
-            images.push(LocalImage { stored, layers, name });
+            images.push(LocalImage { stored, layers, name, is_file: true });
         }
     } else {
         let reference: Reference = args.image.parse().map_err(|error: crate::reference::InvalidReference| Failure::new(Exit::Usage, error.to_string()))?;
@@ -73,7 +73,7 @@ pub(super) async fn fetch(session: &Session, args: Named<'_>, work: &Path) -> Re
                 registry.download(&reference, descriptor, &file).await?;
                 layers.push(file);
             }
-            images.push(LocalImage { stored, layers, name: None });
+            images.push(LocalImage { stored, layers, name: None, is_file: false });
         }
     }
     if images.is_empty() {

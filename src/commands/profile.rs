@@ -19,6 +19,7 @@ use crate::cli::{
     TextFormat,
 };
 use crate::error::{Exit, Failure};
+use crate::policy::PolicyFile;
 use crate::profile::distro::DistroProfile;
 use crate::profile::driver::DriverProfile;
 use crate::project::{Project, ProjectFile};
@@ -235,6 +236,7 @@ pub fn schema(of: SchemaKind) -> Value {
         SchemaKind::Distro => schemars::schema_for!(DistroProfile),
         SchemaKind::Driver => schemars::schema_for!(DriverProfile),
         SchemaKind::Project => schemars::schema_for!(ProjectFile),
+        SchemaKind::Policy => schemars::schema_for!(PolicyFile),
         SchemaKind::Record => schemars::schema_for!(Record),
         SchemaKind::Progress => ui::progress_schema(),
     };

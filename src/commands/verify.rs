@@ -1,169 +1,200 @@
-//! `kmodforge verify`: the static checks, on any image from a registry or a layout.
+//! `kmodforge verify`: the static checks, on any image from a registry or a layout, and what a policy demands besides.
 
+mod attached;
 mod boot;
 mod image;
+mod kernel;
+mod show;
+mod signatures;
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use self::image::Files;
-use super::builder::connect_unless_cancelled;
+use self::kernel::Kernels;
 use super::local_image::{LocalImage, Named, fetch};
 use super::selection;
 use super::session::{Session, host_arch, temporary_folder};
 use crate::arch::Arch;
-use crate::builder::{Builder, SolveOptions, SolveRequest};
-use crate::buildkit::BuilderChoice;
-use crate::check::{self, Expectations, Signatures};
-use crate::cli::{GlobalArgs, TextFormat, VerifyArgs};
+use crate::check;
+use crate::check::{Expectations, KernelFacts};
+use crate::cli::{BootArgs, GlobalArgs, VerifyArgs, VerifyFormat};
 use crate::error::{Exit, Failure};
 use crate::finding::{Finding, Severity};
-use crate::image::artifacts::Artifacts;
 use crate::image::contents::Contents;
 use crate::kernel::KernelRelease;
-use crate::kernel_selector::KernelSelector;
 use crate::kmod::Module;
-use crate::pipeline::{explain_solve, kernel_facts};
-use crate::plan::{ChosenDriver, Group, Known, Naming, Plan, Target};
-use crate::profile::driver::{DriverProfile, Requirements};
+use crate::plan::{ChosenDriver, Target};
+use crate::policy::{Attached, Judgement, Policy};
 use crate::record::BootRecord;
-use crate::render::{self, ANNOTATION};
-use crate::sign::signed_by;
-use crate::signer::read_certificate;
+use crate::render::ANNOTATION;
 use crate::ui::Ui;
 
-/// Checks an image; every architecture of it, or those that were asked for.
+/// Label and annotation: licences of what is in an image (OCI image specification, "Pre-Defined Annotation Keys").
+const LICENCES: &str = "org.opencontainers.image.licenses";
+
+/// Checks an image; every architecture of it, or those that were asked for, and every kernel that it is for.
 ///
 /// # Errors
-/// When the image or its kernel's headers cannot be had.
+/// When the policy is wrong, or the image or its kernel's headers cannot be had.
 pub async fn run(global: &GlobalArgs, args: &VerifyArgs, ui: &Ui, cancel: CancellationToken) -> Result<Exit, Failure> {
+    let policy = args.policy.as_deref().map(Policy::load).transpose()?;
     let session = Session::open(global, &args.project)?;
-    let booter = super::boot::booter(&session, &args.boot)?;
+    let booter = super::boot::booter(&session, &boot_args(args, policy.as_ref()), false)?;
     let work = temporary_folder()?;
     let images = fetch(&session, Named { image: &args.image, arches: &args.arches, registry: &args.registry }, work.path()).await?;
     if let Some(booter) = &booter {
-        super::boot::prepare(booter, images.iter().map(|image| image.arch().unwrap_or_else(host_arch)), ui).await?;
+        super::boot::prepare(booter, images.iter().map(|image| (image.arch().unwrap_or_else(host_arch), &[][..])), ui).await?;
     }
-    let builder = connect_unless_cancelled(&session, &BuilderChoice::Auto, &cancel).await?;
-    let mut worst = Exit::Done;
+    let gate = Gate { session: &session, args, policy: policy.as_ref(), kernels: Kernels::new(&session, args, &cancel) };
     let mut reports = Vec::new();
     for (position, image) in images.iter().enumerate() {
         let folder = work.path().join(format!("image-{position}"));
-        let mut report = verify(&session, args, builder.as_ref(), image, &folder, &cancel).await?;
-        if let Some(booter) = &booter {
-            report.boot = Some(boot::boot(booter, args, &mut report, &folder, &cancel).await?);
+        let opened = gate.open(image, &folder).await?;
+        for kernel in kernel::releases(args, image, &opened.files)? {
+            let mut report = gate.verify(&opened, kernel, &folder).await?;
+            if let Some(booter) = &booter {
+                report.boot = Some(boot::boot(booter, args, &mut report, &folder, &cancel).await?);
+            }
+            let report = gate.judge(&opened, report);
+            if args.format == VerifyFormat::Table {
+                show::table(&args.image, &report, ui);
+            }
+            reports.push(report);
         }
-        if args.format == TextFormat::Table {
-            show(&args.image, &report, ui);
-        }
-        if report.findings.iter().any(|finding| finding.severity == Severity::Error) {
-            worst = Exit::CheckFailed;
-        }
-        reports.push(json!({
-            "image": args.image, "digest": image.stored.digest, "arch": report.arch, "kernel": report.kernel, "headers": report.headers,
-            "modules": report.modules, "checks": check::CHECKS.len(), "findings": report.findings, "boot": report.boot,
-        }));
     }
-    if args.format == TextFormat::Json {
-        ui.json_data(&reports);
+    match args.format {
+        VerifyFormat::Table => {}
+        VerifyFormat::Json => ui.json_data(&reports.iter().map(|report| show::json(args, report)).collect::<Vec<_>>()),
+        VerifyFormat::Sarif => ui.json_data(&show::sarif(args, &reports)),
     }
-    Ok(worst)
+    let passed = reports.iter().all(|report| report.judgement.errors().next().is_none());
+    Ok(if passed { Exit::Done } else { Exit::CheckFailed })
 }
 
-/// What the checks of one image say.
+/// What the command line says about boots, and the policy where it says nothing.
+fn boot_args(args: &VerifyArgs, policy: Option<&Policy>) -> BootArgs {
+    let demanded = policy.is_some_and(|policy| policy.boot) && !args.boot.no_boot;
+    BootArgs { boot: args.boot.boot || demanded, ..args.boot.clone() }
+}
+
+/// What is known when an image comes to the gate.
+struct Gate<'a> {
+    session: &'a Session,
+    args: &'a VerifyArgs,
+    policy: Option<&'a Policy>,
+    kernels: Kernels<'a>,
+}
+
+/// An image whose files can be read.
+struct Opened<'a> {
+    image: &'a LocalImage,
+    contents: Arc<Contents>,
+    files: Files,
+    driver: Option<ChosenDriver>,
+    /// What is attached to it, if that is asked.
+    attached: Option<Attached>,
+}
+
+/// What the checks say about an image and one kernel.
 struct Report {
+    digest: String,
     arch: Arch,
     kernel: KernelRelease,
     headers: String,
     modules: Vec<String>,
+    /// What was found, before the policy is asked.
     findings: Vec<Finding>,
+    judgement: Judgement,
     target: Target,
     known_driver: bool,
     contents: Arc<Contents>,
     boot: Option<BootRecord>,
 }
 
-fn show(image: &str, report: &Report, ui: &Ui) {
-    for finding in report.findings.iter().filter(|finding| finding.severity != Severity::Error) {
-        ui.finding(finding);
+impl Gate<'_> {
+    async fn open<'a>(&self, image: &'a LocalImage, folder: &Path) -> Result<Opened<'a>, Failure> {
+        std::fs::create_dir_all(folder).map_err(|error| Failure::new(Exit::Failed, format!("`{}`: {error}", folder.display())))?;
+        let contents = Arc::new(Contents::open(&image.layers, folder)?);
+        let files = Files::of(&contents, &self.args.image)?;
+        let driver = driver_of(self.session, self.args, image)?;
+        let attached = match self.policy.filter(|policy| policy.asks_registry()) {
+            Some(_) if image.is_file => Some(Attached::default()),
+            Some(policy) => {
+                let registry = self.session.registry(&self.args.registry)?;
+                Some(attached::attached(policy, &registry, &self.args.image, &image.stored.digest).await?)
+            }
+            None => None,
+        };
+        Ok(Opened { image, contents, files, driver, attached })
     }
-    if let Some(failure) = check::failure(&report.findings, image, None) {
-        ui.failure(&failure);
-    } else {
-        let modules = report.modules.join(", ");
-        let booted = report.boot.as_ref().map(|boot| format!(", booted {:.1}s", boot.seconds)).unwrap_or_default();
-        ui.data(&format!("{image} ({}): {} checks passed against {}{booted} ({modules})\n", report.arch, check::CHECKS.len(), report.headers));
-    }
-}
 
-async fn verify(
-    session: &Session,
-    args: &VerifyArgs,
-    builder: &dyn Builder,
-    image: &LocalImage,
-    folder: &Path,
-    cancel: &CancellationToken,
-) -> Result<Report, Failure> {
-    std::fs::create_dir_all(folder).map_err(|error| Failure::new(Exit::Failed, format!("`{}`: {error}", folder.display())))?;
-    let contents = Arc::new(Contents::open(&image.layers, folder)?);
-    let files = Files::of(&contents, &args.image)?;
-    let kernel = kernel_of(args, image, &files)?;
-    let arch = image.arch().unwrap_or_else(host_arch);
-    let driver = driver_of(session, args, image)?;
-    let target = target_for(session, args, &kernel, arch, driver.as_ref()).await?;
-    let facts =
-        kernel_facts(&target, &evidence(session, builder, &target, folder, cancel).await?).map_err(|error| Failure::new(Exit::Failed, error.to_string()))?;
-
-    let modules = files.modules_for(&contents, &kernel)?;
-    let modules_dep = files.modules_dep(&contents, &kernel);
-    let signatures = signatures(args, &contents, &modules)?;
-    let expectations = driver.is_some().then(|| expectations(&target, &modules));
-    let subject = check::Subject {
-        kernel: &facts,
-        modules: &modules,
-        firmware: &files.firmware,
-        modules_dep: modules_dep.as_deref(),
-        expectations: expectations.as_ref(),
-        signatures: signatures.as_ref(),
-    };
-    let mut findings = check::run_all(&subject);
-    findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
-    let modules = modules.iter().map(|(path, _)| path.clone()).collect();
-    Ok(Report { arch, headers: facts.headers.clone(), modules, kernel, findings, target, known_driver: driver.is_some(), contents, boot: None })
-}
-
-/// What is wrong with signatures, if a certificate was named.
-fn signatures(args: &VerifyArgs, contents: &Contents, modules: &[(String, Module)]) -> Result<Option<Signatures>, Failure> {
-    let Some(file) = &args.certificate else { return Ok(None) };
-    let certificate = read_certificate(file)?;
-    let mut faults = BTreeMap::new();
-    for (path, _) in modules {
-        if let Err(fault) = signed_by(&certificate, path, &image::read(contents, path.trim_start_matches('/'))?)? {
-            faults.insert(path.clone(), fault);
+    async fn verify(&self, opened: &Opened<'_>, kernel: KernelRelease, folder: &Path) -> Result<Report, Failure> {
+        let arch = opened.image.arch().unwrap_or_else(host_arch);
+        let target = self.kernels.target(&kernel, arch, opened.driver.as_ref()).await?;
+        let facts = self.kernels.facts(&target, folder).await?;
+        let (modules, unreadable) = opened.files.modules_for(&opened.contents, &kernel)?;
+        let modules_dep = opened.files.modules_dep(&opened.contents, &kernel);
+        let signatures = signatures::of(self.args, self.policy, &opened.contents, &modules)?;
+        let expectations = opened.driver.is_some().then(|| expectations(&target, &modules));
+        let subject = check::Subject {
+            kernel: &facts,
+            modules: &modules,
+            firmware: &opened.files.firmware,
+            modules_dep: modules_dep.as_deref(),
+            expectations: expectations.as_ref(),
+            signatures: signatures.as_ref(),
+        };
+        let mut findings = unreadable;
+        findings.extend(check::run_all(&subject));
+        if modules.is_empty() {
+            let releases = opened.files.releases().into_iter().collect::<Vec<_>>().join(", ");
+            let missing = findings.iter_mut().find(|finding| finding.check == "modules-present");
+            missing.into_iter().for_each(|finding| finding.found = Some(format!("modules for {releases}")));
         }
-    }
-    Ok(Some(Signatures { signer: certificate.subject.clone(), faults }))
-}
-
-/// The kernel that was named, else the label's, else the one that the paths name.
-fn kernel_of(args: &VerifyArgs, image: &LocalImage, files: &Files) -> Result<KernelRelease, Failure> {
-    let releases = files.releases();
-    let label = image.label(&format!("{ANNOTATION}kernel"));
-    let text = match (&args.kernel, label, releases.len()) {
-        (Some(named), ..) => named.clone(),
-        (None, Some(label), _) => label.to_owned(),
-        (None, None, 1) => releases.iter().next().map(ToString::to_string).unwrap_or_default(),
-        _ => {
-            return Err(Failure::new(Exit::Usage, format!("`{}` does not tell which kernel it is for", args.image))
-                .fact("found", if releases.is_empty() { "no `lib/modules/<release>`".into() } else { releases.into_iter().collect::<Vec<_>>().join(", ") })
-                .help("name it: --kernel RELEASE"));
+        if findings.iter().any(|finding| finding.severity == Severity::Error) {
+            findings.extend(self.configured_otherwise(opened, &facts, &modules, folder).await);
         }
-    };
-    text.parse().map_err(|error: crate::kernel::InvalidRelease| Failure::new(Exit::Usage, error.to_string()))
+        if let Some(policy) = self.policy {
+            findings.extend(policy.check_modules(opened.image.label(LICENCES), &modules));
+        }
+        let modules = modules.into_iter().map(|(path, _)| path).collect();
+        Ok(Report {
+            digest: opened.image.stored.digest.to_string(),
+            arch,
+            headers: facts.headers,
+            modules,
+            kernel,
+            findings,
+            judgement: Judgement::default(),
+            target,
+            known_driver: opened.driver.is_some(),
+            contents: Arc::clone(&opened.contents),
+            boot: None,
+        })
+    }
+
+    /// In what the kernel that an image was made for is configured otherwise than the one that it is checked against.
+    async fn configured_otherwise(&self, opened: &Opened<'_>, facts: &KernelFacts, modules: &[(String, Module)], folder: &Path) -> Option<Finding> {
+        let meant = kernel::meant(opened.image, &opened.files, modules).filter(|meant| *meant != facts.release)?;
+        // Kernels go; what cannot be compared any more is no reason to say nothing of the rest.
+        let target = self.kernels.target(&meant, facts.arch, None).await.ok()?;
+        let of_meant = self.kernels.facts(&target, folder).await.ok()?;
+        check::configured_otherwise(facts, &of_meant)
+    }
+
+    /// The report with what the policy makes of it.
+    fn judge(&self, opened: &Opened<'_>, mut report: Report) -> Report {
+        let mut findings = std::mem::take(&mut report.findings);
+        if let Some(policy) = self.policy {
+            findings.extend(policy.check_boot(report.boot.is_some()));
+            findings.extend(opened.attached.iter().flat_map(|attached| policy.check_attached(attached)));
+        }
+        report.judgement = Judgement::of(findings, self.policy);
+        report
+    }
 }
 
 /// The driver that was named, else the label's if the catalogue has it.
@@ -175,57 +206,6 @@ fn driver_of(session: &Session, args: &VerifyArgs, image: &LocalImage) -> Result
     let Some(profile) = driver.and_then(|driver| session.catalog.driver(driver).ok()) else { return Ok(None) };
     let version = version.and_then(|version| profile.version(version)).map(|version| version.version.clone());
     Ok(version.map(|version| (Arc::new(profile.clone()), Some(version))))
-}
-
-/// A target for the kernel: what names its headers and compiler. The driver's requirements do not matter here.
-async fn target_for(session: &Session, args: &VerifyArgs, kernel: &KernelRelease, arch: Arch, driver: Option<&ChosenDriver>) -> Result<Target, Failure> {
-    let kernels = vec![KernelSelector::Exact(kernel.clone())];
-    let distros = match &args.distro {
-        Some(distro) => vec![selection::distro(session, distro)?],
-        None => selection::recognising(session, &kernels)?,
-    };
-    let mut profile = match driver {
-        Some((profile, _)) => profile.as_ref().clone(),
-        None => unknown_driver()?,
-    };
-    profile.requires = Requirements::default();
-    profile.in_tree = None;
-    for version in &mut profile.versions {
-        version.requires = Requirements::default();
-    }
-    let group = Group {
-        drivers: vec![(Arc::new(profile), driver.and_then(|(_, version)| version.clone()))],
-        distros,
-        kernels,
-        arches: vec![arch],
-        excludes: Vec::new(),
-    };
-    let groups = [group];
-    let indexes = selection::read_indexes(session, &groups, &[]).await?;
-    let naming = Naming::new(selection::UNNAMED, None, None)?;
-    let plan = Plan::new(&groups, &naming, &Known { indexes: &indexes, unsupported: &|_, _| None, build_arch: host_arch() })?;
-    match (plan.targets.into_iter().next(), plan.skipped.into_iter().next()) {
-        (Some(target), _) => Ok(target),
-        (None, Some(skipped)) => Err(Failure::new(Exit::Failed, format!("the headers of {kernel} cannot be used: {}", skipped.reason))),
-        (None, None) => Err(Failure::new(Exit::Failed, format!("no headers of {kernel} were found"))),
-    }
-}
-
-/// What the kernel's headers tell, fetched and compiled as for a build.
-async fn evidence(session: &Session, builder: &dyn Builder, target: &Target, folder: &Path, cancel: &CancellationToken) -> Result<Artifacts, Failure> {
-    let request = SolveRequest {
-        name: format!("headers of {}", target.kernel.release),
-        dockerfile: render::dockerfile(target, &session.mirrors())?.into(),
-        stage: "evidence".into(),
-        build_args: Vec::new(),
-        context: Vec::new(),
-        platform: Some(render::platform(target).to_owned()),
-        options: Arc::new(SolveOptions::default()),
-    };
-    let output = folder.join("evidence.tar");
-    let (sender, _) = tokio::sync::mpsc::unbounded_channel();
-    builder.solve(request, &output, sender, cancel.clone()).await.map_err(explain_solve)?;
-    Ok(Artifacts::open(&output)?)
 }
 
 /// What the driver's profile says, with the modules wherever the image has them; what it lacks is missed below the same root.
@@ -241,21 +221,4 @@ fn expectations(target: &Target, modules: &[(String, Module)]) -> Expectations {
         }
     }
     expectations
-}
-
-/// Stands for the driver of an image that no profile describes: it is not built.
-fn unknown_driver() -> Result<DriverProfile, Failure> {
-    let text = "{id: unknown, name: unknown, summary: unknown, homepage: 'https://example.org/', licence: NOASSERTION, \
-        versions: [{version: '0', sources: [{path: {directory: .}}]}], build: {steps: [{kbuild: {}}]}, modules: [{name: unknown}]}";
-    Ok(DriverProfile::load("unknown.yaml", text)?)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_unknown_driver_has_a_profile() {
-        assert_eq!(unknown_driver().unwrap().id.as_str(), "unknown");
-    }
 }

@@ -9,6 +9,7 @@ use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use crate::error::{Exit, Failure};
+use crate::parallel;
 
 use super::FileError;
 use super::manifest::{Config, Manifest};
@@ -35,7 +36,8 @@ pub struct StoredImage {
 #[derive(Debug)]
 pub struct Contents {
     layers: Vec<TarIndex>,
-    entries: BTreeMap<String, (usize, Kind)>,
+    /// By their paths: the layer that has the entry, its path there, and what it is.
+    entries: BTreeMap<String, (usize, String, Kind)>,
 }
 
 impl Contents {
@@ -44,13 +46,15 @@ impl Contents {
     /// # Errors
     /// When a layer cannot be read as a tar, or written to `work`.
     pub fn open(layers: &[PathBuf], work: &Path) -> Result<Self, ContentsError> {
-        let mut contents = Self { layers: Vec::new(), entries: BTreeMap::new() };
-        for (number, layer) in layers.iter().enumerate() {
+        let open = |number: usize, layer: &PathBuf| {
             let tar = work.join(format!("layer-{number}.tar"));
             let damaged = |problem| ContentsError { layer: layer.clone(), problem };
             uncompress(layer, &tar).map_err(damaged)?;
-            let index = TarIndex::open(&tar, Rules::Lenient, LIMITS).map_err(|problem| damaged(LayerProblem::Tar(problem)))?;
-            contents.lay(index);
+            TarIndex::open(&tar, Rules::Lenient, LIMITS).map_err(|problem| damaged(LayerProblem::Tar(problem)))
+        };
+        let mut contents = Self { layers: Vec::new(), entries: BTreeMap::new() };
+        for index in parallel::map(layers, open) {
+            contents.lay(index?);
         }
         Ok(contents)
     }
@@ -68,12 +72,24 @@ impl Contents {
             }
         }
         for (path, kind) in layer.entries() {
+            let place = self.place(path, &layer);
             if *kind != Kind::Directory {
-                self.remove_below(path);
+                self.remove_below(&place);
             }
-            self.entries.insert(path.clone(), (self.layers.len(), kind.clone()));
+            self.entries.insert(place, (self.layers.len(), path.clone(), kind.clone()));
         }
         self.layers.push(layer);
+    }
+
+    /// Where an entry of a layer comes to lie: below what a link of a lower layer points to, if the layer itself does not say what the directory is.
+    /// So do runtimes put `lib/modules/…` into an image whose `lib` is a link to `usr/lib`.
+    fn place(&self, path: &str, layer: &TarIndex) -> String {
+        let Some((dir, name)) = path.rsplit_once('/') else { return path.to_owned() };
+        let kind_of = |dir: &str| match layer.entries().get(dir) {
+            Some(kind) => Some(kind),
+            None => self.entries.get(dir).map(|(_, _, kind)| kind),
+        };
+        follow(kind_of, dir, 0).map_or_else(|_| path.to_owned(), |dir| if dir.is_empty() { name.to_owned() } else { format!("{dir}/{name}") })
     }
 
     fn remove_below(&mut self, dir: &str) {
@@ -86,15 +102,15 @@ impl Contents {
 
     /// Every path, without a slash before it, and what is there; links are not followed.
     pub fn entries(&self) -> impl Iterator<Item = (&str, &Kind)> {
-        self.entries.iter().map(|(path, (_, kind))| (path.as_str(), kind))
+        self.entries.iter().map(|(path, (_, _, kind))| (path.as_str(), kind))
     }
 
     /// A reader of a file, as a container would find it: links on the way are followed. `None` when there is no file.
     #[must_use]
     pub fn reader(&self, path: &str) -> Option<FileReader> {
-        let place = follow(|path| self.entries.get(path).map(|(_, kind)| kind), path, 0).ok()?;
-        let (layer, _) = self.entries.get(&place)?;
-        self.layers[*layer].reader(&place)
+        let place = follow(|path| self.entries.get(path).map(|(_, _, kind)| kind), path, 0).ok()?;
+        let (layer, path, _) = self.entries.get(&place)?;
+        self.layers[*layer].reader(path)
     }
 
     /// The bytes of a file; `Ok(None)` when there is none.

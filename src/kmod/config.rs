@@ -1,6 +1,6 @@
 //! A kernel's `.config`.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 /// The options of a kernel that are set.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -25,6 +25,14 @@ impl KernelConfig {
     pub fn text(&self, option: &str) -> Option<&str> {
         let value = self.0.get(option)?;
         Some(value.strip_prefix('"').and_then(|value| value.strip_suffix('"')).unwrap_or(value))
+    }
+
+    /// Options that differ, with their values here and there; `None` where one is not set.
+    #[must_use]
+    pub fn differences<'a>(&'a self, other: &'a Self) -> Vec<(&'a str, Option<&'a str>, Option<&'a str>)> {
+        let names: BTreeSet<&str> = self.0.keys().chain(other.0.keys()).map(|name| &**name).collect();
+        let pair = |name| (name, self.0.get(name).map(|value| &**value), other.0.get(name).map(|value| &**value));
+        names.into_iter().map(pair).filter(|(_, here, there)| here != there).collect()
     }
 
     /// Whether nothing is known.

@@ -25,14 +25,14 @@ use crate::registry::{Registry, RegistryError};
 use crate::sbom::{self, Facts, LICENCES, ModuleFile};
 
 /// Type of the predicate of a report of checks (in-toto attestation framework, "Test Result").
-const CHECKS_TYPE: &str = "https://in-toto.io/attestation/test-result/v0.1";
+pub const CHECKS_TYPE: &str = "https://in-toto.io/attestation/test-result/v0.1";
 
 /// Media type of what a kernel said.
 const BOOT_LOG: &str = "application/vnd.kmodforge.boot-log.v1";
 /// A kernel that says more than so many bytes says the same again and again.
 const LARGEST_LOG: usize = 4 << 20;
 /// What the checks are.
-const CHECKS_PAGE: &str = concat!(env!("CARGO_PKG_REPOSITORY"), "/blob/main/docs/checks.md");
+pub const CHECKS_PAGE: &str = concat!(env!("CARGO_PKG_REPOSITORY"), "/blob/main/docs/checks.md");
 
 /// What is attached to images.
 #[derive(Clone, Debug)]

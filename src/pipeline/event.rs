@@ -64,6 +64,8 @@ pub enum Event {
     TargetStarted(TargetIndex),
     /// A target entered a phase.
     Phase(TargetIndex, Phase),
+    /// What a target does within its phase: `loading v4l2loopback`.
+    Doing(TargetIndex, String),
     /// The builder says something about a target.
     Build(TargetIndex, BuildEvent),
     /// Bytes uploaded so far for a target, of how many.

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::event::{Event, Phase};
 use super::log::Log;
 use super::sources::{firmware, sources};
+use super::together::{Seat, Slot};
 use super::{Finished, TargetError, Workshop, blank_record, seconds};
 use crate::builder::{Content, ContextFile, SolveError, SolveRequest};
 use crate::check;
@@ -29,6 +30,7 @@ pub(super) async fn build(
     workshop: &Workshop,
     target: &Target,
     index: usize,
+    place: Place<'_>,
     events: &UnboundedSender<Event>,
     cancel: &CancellationToken,
 ) -> (Finished, Option<Failure>) {
@@ -41,7 +43,7 @@ pub(super) async fn build(
         return (Finished { record: blank_record(target, Outcome::Cancelled, "not begun"), image: None }, None);
     }
     let _ = events.send(Event::TargetStarted(index));
-    let mut story = Story::new(workshop, target, index, events, cancel);
+    let mut story = Story::new(workshop, target, index, place, events, cancel);
     let result = story.tell().await;
     let mut record = story.record;
     record.log = story.log.path().map(|path| path.display().to_string());
@@ -60,12 +62,21 @@ pub(super) async fn build(
     }
 }
 
+/// Where a target is worked on.
+pub(super) struct Place<'a> {
+    /// Its worker.
+    pub(super) slot: Slot<'a>,
+    /// Its part in a boot that it shares with others.
+    pub(super) seat: Option<Seat>,
+}
+
 /// One target on its way.
 pub(super) struct Story<'a> {
     pub(super) workshop: &'a Workshop,
     /// As it was planned; once its build has told which modules there are, with them.
     pub(super) target: Cow<'a, Target>,
     index: usize,
+    place: Place<'a>,
     events: &'a UnboundedSender<Event>,
     pub(super) cancel: &'a CancellationToken,
     log: Log,
@@ -78,12 +89,20 @@ pub(super) struct Story<'a> {
 }
 
 impl<'a> Story<'a> {
-    fn new(workshop: &'a Workshop, target: &'a Target, index: usize, events: &'a UnboundedSender<Event>, cancel: &'a CancellationToken) -> Self {
+    fn new(
+        workshop: &'a Workshop,
+        target: &'a Target,
+        index: usize,
+        place: Place<'a>,
+        events: &'a UnboundedSender<Event>,
+        cancel: &'a CancellationToken,
+    ) -> Self {
         let name = format!("{}-{}-{}-{}", target.driver.profile.id, target.driver.version().version, target.kernel.release.tag(), target.arch);
         Self {
             workshop,
             target: Cow::Borrowed(target),
             index,
+            place,
             events,
             cancel,
             log: Log::open(&workshop.options.logs, &name),
@@ -229,7 +248,8 @@ impl<'a> Story<'a> {
         .await?;
         if self.target.driver.modules().is_empty() {
             let _ = self.events.send(Event::Note(super::discover::describe(&target)));
-            self.record.modules = super::blank_record(&target, Outcome::Built, "").modules;
+            let found = super::blank_record(&target, Outcome::Built, "built");
+            (self.record.modules, self.record.rollout) = (found.modules, found.rollout);
         }
         self.target = Cow::Owned(target);
         let errors = inspection.errors();
@@ -258,9 +278,18 @@ impl<'a> Story<'a> {
         let Some(booter) = &self.workshop.booter else { return Ok(()) };
         self.enter(Phase::Boot);
         let log = self.log.of_boot();
-        let places = (self.workshop.options.work.as_path(), log.as_path());
-        let report = super::boot::boot(booter, &self.target, artifacts.clone(), firmware, places, self.cancel).await?;
-        self.record.boot = Some(super::boot_record(&report, &log));
+        let (events, index) = (self.events.clone(), self.index);
+        let tell = Arc::new(move |words: &str| _ = events.send(Event::Doing(index, words.to_owned())));
+        let subject = super::boot::subject(&self.target, artifacts.clone(), firmware, log.clone(), tell)?;
+        let work = &self.workshop.options.work;
+        let (report, others) = match self.place.seat.take() {
+            Some(seat) => {
+                let others = seat.others();
+                (seat.boot(booter, subject, work, &mut self.place.slot, self.cancel).await?, others)
+            }
+            None => (booter.check(&subject, work, self.cancel).await?, Vec::new()),
+        };
+        self.record.boot = Some(super::boot_record(&report, &log, others));
         let errors: Vec<_> = report.findings.iter().filter(|finding| finding.severity == Severity::Error).cloned().collect();
         self.record.findings.extend(report.findings);
         if errors.is_empty() { Ok(()) } else { Err(TargetError::NotLoaded { findings: errors, log: log.display().to_string() }) }

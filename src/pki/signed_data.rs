@@ -69,6 +69,23 @@ impl Signature<'_> {
         }
     }
 
+    /// Whether it names this issuer, in full: `CN=driver signing, O=Example`.
+    #[must_use]
+    pub fn names(&self, issuer: &str) -> bool {
+        match self.signer {
+            SignerId::IssuerAndSerial { issuer: der, .. } => Reader::new(der).inside(tag::SEQUENCE).and_then(name).as_deref() == Some(issuer),
+            SignerId::KeyId(_) => false,
+        }
+    }
+
+    /// Whether it names this serial number or key identifier: what `modinfo` shows as `sig_key`.
+    #[must_use]
+    pub fn has_id(&self, wanted: &[u8]) -> bool {
+        match self.signer {
+            SignerId::IssuerAndSerial { serial: id, .. } | SignerId::KeyId(id) => id == wanted,
+        }
+    }
+
     /// The hash, if it is one of ours.
     #[must_use]
     pub fn hash(&self) -> Option<Hash> {
@@ -200,6 +217,15 @@ mod tests {
         let (rsa, p256) = (Certificate::parse(GOLDEN[0].0).unwrap(), Certificate::parse(GOLDEN[2].0).unwrap());
         let error = verify(GOLDEN[0].1, CONTENT, &p256).unwrap_err();
         assert_eq!(error.to_string(), format!("signed by CN=kmodforge test signer, O=Example, serial number {}", rsa.serial_text()));
+    }
+
+    #[test]
+    fn a_signature_tells_whom_it_names() {
+        let (certificate, signature) = (Certificate::parse(GOLDEN[0].0).unwrap(), read(GOLDEN[0].1).unwrap().remove(0));
+        assert!(signature.names("CN=kmodforge test signer, O=Example") && !signature.names("CN=kmodforge test signer"));
+        assert!(signature.has_id(&certificate.serial) && !signature.has_id(&certificate.serial[1..]));
+        let by_key_id = read(include_bytes!("../../tests/fixtures/sign/rsa-keyid.p7s")).unwrap().remove(0);
+        assert!(by_key_id.has_id(certificate.key_id.as_deref().unwrap()) && !by_key_id.names("CN=kmodforge test signer, O=Example"));
     }
 
     #[test]

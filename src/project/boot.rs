@@ -25,6 +25,8 @@ pub struct BootSettings {
     pub timeout: Option<Seconds>,
     /// Boot kernels so that they refuse modules without a signature that they know.
     pub enforce_signatures: bool,
+    /// Drivers for the same kernel share a boot, as with `--boot-together`.
+    pub together: bool,
 }
 
 /// A time limit in seconds, from 1 to 65,535.
@@ -68,7 +70,7 @@ impl<'de> Visitor<'de> for BootVisitor {
     type Value = Boot;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("`true`, `false`, or a mapping with `timeout` and `enforce_signatures`")
+        f.write_str("`true`, `false`, or a mapping with `timeout`, `enforce_signatures` and `together`")
     }
 
     fn visit_bool<E>(self, on: bool) -> Result<Boot, E> {
@@ -77,7 +79,7 @@ impl<'de> Visitor<'de> for BootVisitor {
 
     fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Boot, E> {
         Err(E::custom(format!(
-            "`{}` is not a choice about boots; expected `true`, `false`, or a mapping with `timeout` and `enforce_signatures`",
+            "`{}` is not a choice about boots; expected `true`, `false`, or a mapping with `timeout`, `enforce_signatures` and `together`",
             text.escape_debug()
         )))
     }
@@ -115,8 +117,8 @@ mod tests {
         let plain = BootSettings::default();
         assert_eq!(read("boot: true").unwrap(), Boot { on: true, settings: plain });
         assert_eq!(read("boot: false").unwrap(), Boot { on: false, settings: plain });
-        let settings = BootSettings { timeout: Seconds::try_from(300).ok(), enforce_signatures: true };
-        assert_eq!(read("boot: {timeout: 300, enforce_signatures: true}").unwrap(), Boot { on: true, settings });
+        let settings = BootSettings { timeout: Seconds::try_from(300).ok(), enforce_signatures: true, together: true };
+        assert_eq!(read("boot: {timeout: 300, enforce_signatures: true, together: true}").unwrap(), Boot { on: true, settings });
     }
 
     #[test]

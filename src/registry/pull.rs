@@ -23,6 +23,8 @@ use super::transport::{Call, Scope, read, within};
 
 /// Manifests and configurations are read into memory; registries refuse larger ones, too.
 const LARGEST_DOCUMENT: usize = 4 << 20;
+/// So are documents that are attached to images; bills of materials can be long.
+const LARGEST_BLOB: usize = 16 << 20;
 /// A download that gets nothing for so long is given up.
 const STALLED: Duration = Duration::from_mins(1);
 /// How long the digest of a base image may take: it is welcome, not needed.
@@ -138,6 +140,18 @@ impl Registry {
             }
         }
         check(scope, &blob.digest, file.digest())
+    }
+
+    /// The bytes of a small blob of `reference`'s repository, checked against its digest.
+    ///
+    /// # Errors
+    /// When the registry does not have it, or sends something else or more than 16 MiB.
+    pub async fn blob(&self, reference: &Reference, blob: &Digest) -> Result<Vec<u8>, RegistryError> {
+        let scope = Scope::new(reference, Action::Pull);
+        let response = self.get_blob(&scope, blob).await?;
+        let bytes = within(STALLED, read(response, LARGEST_BLOB)).await.map_err(|problem| scope.error(problem))?;
+        check(&scope, blob, Digest::of(&bytes))?;
+        Ok(bytes)
     }
 
     /// Every tag of a repository, in the registry's order; none when there is no such repository.

@@ -55,6 +55,7 @@ pages! {
     driver_profiles: "docs/driver-profiles.md",
     getting_started: "docs/getting-started.md",
     performance: "docs/performance.md",
+    policy: "docs/policy.md",
     progress_json: "docs/progress-json.md",
     project_file: "docs/project-file.md",
     security: "docs/security.md",

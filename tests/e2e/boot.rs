@@ -1,31 +1,15 @@
-//! Kernels of Debian are started with images of real drivers, and with images that somebody has spoiled.
+//! Kernels of Debian are started with images of real drivers.
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use kmodforge::record::Outcome;
-use serde_json::json;
 
-use crate::files::{layers, unpack};
-use crate::forge::{Forge, Run, newest, newest_arm64, newest_trixie, oldest};
+use crate::forge::{Forge, newest, newest_arm64, newest_trixie};
 use crate::light::pushed;
-use crate::stack::{run, scratch, skopeo_copy};
 
 /// A forge that only verifies.
 fn gate() -> Forge {
     Forge::new("boot", "  - {drivers: [v4l2loopback], distros: [debian], kernels: [latest]}\n")
-}
-
-/// Drivers that compile in seconds, on two kernels of bookworm and one of trixie: what `light` has pushed loads, unloads and loads again.
-#[test]
-fn light_drivers_load_into_their_kernels() {
-    let forge = gate();
-    for kernel in [newest(), oldest(), newest_trixie()] {
-        for driver in ["v4l2loopback", "jool", "r8125"] {
-            forge.run(&["verify", &pushed(driver, kernel), "--boot"]).expect(0).says(", booted ");
-        }
-    }
 }
 
 #[test]
@@ -42,163 +26,11 @@ fn a_build_that_boots_says_so_and_keeps_the_console() {
     assert!(console.contains("v4l2-loopback driver version") && console.contains("kmodforge: done"), "{console}");
 }
 
-/// A PCI driver of our own for QEMU's `edu` device, whose profile asks for the device: it must be bound.
-#[test]
-fn a_driver_binds_the_device_that_its_profile_asks_for() {
-    let forge = fixture("kmf_edu", "load: {without_hardware: ENODEV, devices: [edu]}", "0x11e8");
-    forge.run(&["build", "--push", "--boot", "--profiles", "profiles"]).expect(0);
-    assert_eq!(forge.target("kmf_edu", newest()).boot.unwrap().bound.len(), 1);
-    let wrong = fixture("kmf_edu", "load: {devices: [edu]}", "0x11e9");
-    wrong.run(&["build", "--push", "--boot", "--profiles", "profiles"]).expect(3).says("error[boot-device]");
-}
-
-/// The driver from a directory, with the PCI device id that it is for.
-fn fixture(name: &str, load: &str, device: &str) -> Forge {
-    let forge = Forge::new("boot-device", &format!("  - {{drivers: [{name}], distros: [debian], kernels: [\"{}\"]}}\n", newest()));
-    let source = forge.path("profiles/drivers/src");
-    fs::create_dir_all(&source).unwrap();
-    let text = format!(
-        "id: {name}\nname: {name}\nsummary: A driver for QEMU's educational device\nhomepage: https://www.qemu.org/\nlicence: GPL-2.0-only\n\
-         versions:\n  - version: '1'\n    sources: [{{path: {{directory: src}}}}]\nbuild: {{steps: [{{kbuild: {{}}}}]}}\nmodules: [{{name: {name}}}]\n{load}\n"
-    );
-    fs::write(forge.path(&format!("profiles/drivers/{name}.yaml")), text).unwrap();
-    fs::write(source.join("Kbuild"), format!("obj-m := {name}.o\n")).unwrap();
-    fs::write(source.join(format!("{name}.c")), EDU.replace("WANTED", device)).unwrap();
-    forge
-}
-
-const EDU: &str = r#"#include <linux/module.h>
-#include <linux/pci.h>
-
-static int edu_probe(struct pci_dev *dev, const struct pci_device_id *id) { return pci_enable_device(dev); }
-static void edu_remove(struct pci_dev *dev) { pci_disable_device(dev); }
-static const struct pci_device_id edu_ids[] = { { PCI_DEVICE(0x1234, WANTED) }, { } };
-MODULE_DEVICE_TABLE(pci, edu_ids);
-static struct pci_driver edu_driver = { .name = "kmf_edu", .id_table = edu_ids, .probe = edu_probe, .remove = edu_remove };
-module_pci_driver(edu_driver);
-MODULE_LICENSE("GPL");
-MODULE_DESCRIPTION("Binds QEMU's educational device");
-"#;
-
-/// The files of a good image, to be spoiled.
-struct Spoiled {
-    context: tempfile::TempDir,
-}
-
-impl Spoiled {
-    fn new(driver: &str) -> Self {
-        let (context, layout) = (scratch(), scratch());
-        skopeo_copy(&pushed(driver, newest()), layout.path());
-        let root = context.path().join("root");
-        fs::create_dir(&root).unwrap();
-        unpack(&layers(layout.path()), &root);
-        Self { context }
-    }
-
-    fn module(&self, name: &str) -> PathBuf {
-        self.context.path().join(format!("root/opt/lib/modules/{}/extra/{name}.ko", newest()))
-    }
-
-    /// What the boot finds in it, if anything; the static checks speak, too.
-    fn verify(&self, driver: &str, options: &[&str]) -> Run {
-        let image = format!("oci:{}", layout(self.context.path()).display());
-        let mut arguments = vec!["verify", &image, "--kernel", newest(), "--driver", driver, "--format", "json", "--boot"];
-        arguments.extend(options);
-        gate().run(&arguments)
-    }
-}
-
-/// An OCI layout beside `root/`, with its files as the only layer (image-spec, image-layout.md).
-fn layout(context: &Path) -> PathBuf {
-    let folder = context.join("layout");
-    let blobs = folder.join("blobs/sha256");
-    fs::create_dir_all(&blobs).unwrap();
-    let blob = |bytes: &[u8], kind: &str| {
-        let digest = kmodforge::reference::Digest::of(bytes).hex().to_owned();
-        fs::write(blobs.join(&digest), bytes).unwrap();
-        json!({ "mediaType": format!("application/vnd.oci.image.{kind}"), "digest": format!("sha256:{digest}"), "size": bytes.len() })
-    };
-    let mut tar = tar::Builder::new(Vec::new());
-    tar.follow_symlinks(false);
-    tar.append_dir_all(".", context.join("root")).unwrap();
-    let tar = tar.into_inner().unwrap();
-    let layer = blob(&tar, "layer.v1.tar");
-    let config = json!({ "architecture": "amd64", "os": "linux", "rootfs": { "type": "layers", "diff_ids": [layer["digest"]] } });
-    let config = blob(config.to_string().as_bytes(), "config.v1+json");
-    let manifest = json!({ "schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json", "config": config, "layers": [layer] });
-    let manifest = blob(manifest.to_string().as_bytes(), "manifest.v1+json");
-    fs::write(folder.join("index.json"), json!({ "schemaVersion": 2, "manifests": [manifest] }).to_string()).unwrap();
-    fs::write(folder.join("oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#).unwrap();
-    folder
-}
-
-/// Where bytes are in a file.
-fn find(bytes: &[u8], wanted: &[u8]) -> usize {
-    bytes.windows(wanted.len()).position(|window| window == wanted).unwrap()
-}
-
-#[test]
-fn the_kernel_notices_a_module_of_another_kernel() {
-    let spoiled = Spoiled::new("v4l2loopback");
-    let (layout, root) = (scratch(), scratch());
-    skopeo_copy(&pushed("v4l2loopback", newest_trixie()), layout.path());
-    unpack(&layers(layout.path()), root.path());
-    fs::copy(root.path().join(format!("opt/lib/modules/{}/extra/v4l2loopback.ko", newest_trixie())), spoiled.module("v4l2loopback")).unwrap();
-    let run = spoiled.verify("v4l2loopback", &[]).expect(3);
-    run.says("\"boot-load\"");
-    // Not the version magic: with symbol versions, the kernel does not compare the release in it.
-    run.says("disagrees about version of symbol module_layout");
-}
-
-#[test]
-fn the_kernel_notices_a_wrong_checksum_of_a_symbol() {
-    let spoiled = Spoiled::new("v4l2loopback");
-    let path = spoiled.module("v4l2loopback");
-    let mut bytes = fs::read(&path).unwrap();
-    // struct modversion_info: 8 bytes with the checksum, then the name.
-    let at = find(&bytes, b"module_layout\0\0\0\0\0\0\0\0") - 8;
-    bytes[at] ^= 0xff;
-    fs::write(&path, bytes).unwrap();
-    let run = spoiled.verify("v4l2loopback", &[]).expect(3);
-    run.says("\"boot-load\"");
-    run.says("disagrees about version of symbol module_layout");
-}
-
-#[test]
-fn the_kernel_notices_a_missing_dependency() {
-    let spoiled = Spoiled::new("jool");
-    fs::remove_file(spoiled.module("jool_common")).unwrap();
-    depmod(&spoiled.context.path().join("root/opt"));
-    let run = spoiled.verify("jool", &[]).expect(3);
-    run.says("\"boot-load\"");
-    run.says("Unknown symbol");
-}
-
 #[test]
 fn a_kernel_that_demands_signatures_refuses_what_has_none() {
     let run = gate().run(&["verify", &pushed("v4l2loopback", newest()), "--boot", "--boot-enforce-signatures"]).expect(3);
     run.says("error[boot-load]: `v4l2loopback` does not load into");
     run.says("Key was rejected by service");
-}
-
-/// A signature that was made for other bytes.
-#[test]
-fn a_kernel_that_demands_signatures_refuses_a_broken_one() {
-    let spoiled = Spoiled::new("v4l2loopback");
-    let path = spoiled.module("v4l2loopback");
-    let mut bytes = fs::read(&path).unwrap();
-    let signature = [0x30, 0x03, 0x02, 0x01, 0x00];
-    bytes.extend(signature);
-    // struct module_signature: PKCS#7, and the length of what comes before it.
-    bytes.extend([0, 0, 2, 0, 0, 0, 0, 0]);
-    bytes.extend(u32::try_from(signature.len()).unwrap().to_be_bytes());
-    bytes.extend(b"~Module signature appended~\n");
-    fs::write(&path, bytes).unwrap();
-    spoiled.verify("v4l2loopback", &["--boot-enforce-signatures"]).expect(3).says("\"boot-load\"");
-}
-
-fn depmod(base: &Path) {
-    run(Command::new("/sbin/depmod").arg("--basedir").arg(base).arg(newest()));
 }
 
 /// A time limit that no boot keeps: QEMU is gone afterwards.

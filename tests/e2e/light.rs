@@ -1,4 +1,4 @@
-//! Small drivers for kernels of two releases of Debian, from a project file, by the builder inside Docker 20.10.
+//! Small drivers for kernels of two releases of Debian, from a project file, by the builder inside Docker 20.10, loaded into these kernels.
 
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -23,7 +23,7 @@ pub(crate) fn built() -> &'static Forge {
         let [a, b, c] = kernels();
         let rows = format!("  - drivers: [{}]\n    distros: [debian]\n    kernels: [\"{a}\", \"{b}\", \"{c}\"]\n", DRIVERS.join(", "));
         let forge = Forge::new(REPOSITORY, &rows);
-        let run = forge.run(&["build", "--push"]).expect(0);
+        let run = forge.run(&["build", "--push", "--boot", "--boot-together"]).expect(0);
         assert_eq!(run.stdout.lines().count(), 9, "{}", run.stdout);
         run.says("9 targets done");
         forge
@@ -62,6 +62,29 @@ fn every_image_is_what_an_independent_client_expects() {
         let size: u64 = layers.iter().map(|layer| layer["size"].as_u64().unwrap()).sum();
         assert!(size <= 6_000_000, "{image} has {size} bytes");
     }
+}
+
+/// The three drivers of a kernel in one boot.
+#[test]
+fn every_driver_loads_into_its_kernels() {
+    for (driver, kernel) in DRIVERS.iter().flat_map(|driver| kernels().map(|kernel| (*driver, kernel))) {
+        let target = built().target(driver, kernel);
+        let boot = target.boot.unwrap();
+        assert_eq!(boot.loaded, target.modules, "{driver} {kernel}");
+        assert_eq!(boot.together_with.len(), 2, "{driver} {kernel}");
+        // Out of the tree (4096) and unsigned (8192).
+        assert_eq!(boot.taint, Some(12288), "{driver} {kernel}");
+        assert!(target.findings.iter().all(|finding| !finding.check.starts_with("boot")), "{:?}", target.findings);
+    }
+}
+
+/// The sixth driver of the catalogue is part of every kernel that Debian publishes.
+#[test]
+fn a_driver_that_the_kernel_has_is_not_built() {
+    let rows = format!("  - {{drivers: [wireguard], distros: [debian], kernels: [\"{}\", \"{}\"]}}\n", newest(), newest_trixie());
+    let plan = Forge::new(REPOSITORY, &rows).run(&["plan"]);
+    plan.says("2 not possible");
+    plan.says("5.6");
 }
 
 #[test]

@@ -3,9 +3,11 @@
 //! Nothing here is skipped: without a stack (`scripts/stack.sh run … -- cargo test --features e2e --test e2e`) every test fails and says so.
 #![allow(clippy::unwrap_used, reason = "clippy knows the tests themselves, but not what they are made of")]
 
+mod bad_drivers;
 mod boot;
 mod builders;
 mod buildkit;
+mod defects;
 mod dkms;
 mod files;
 mod forge;
@@ -14,6 +16,7 @@ mod kernels;
 mod light;
 mod multi_arch;
 mod node;
+mod own_driver;
 mod rendered;
 mod report;
 mod secure_boot;

@@ -23,11 +23,13 @@ mod building;
 mod given;
 mod happy;
 mod interrupts;
+mod layouts;
 mod local;
 mod publishing;
 mod selecting;
 mod sources;
 mod usage;
+mod verifying;
 
 // What the two fakes find in the crate that they come from.
 use kmodforge::buildkit::{BuildKit, Endpoint};

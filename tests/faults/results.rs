@@ -77,11 +77,14 @@ impl Kernel {
         Tar::new().file("evidence/config", &self.file("config")).file("evidence/Module.symvers", &self.file("Module.symvers"))
     }
 
+    /// The stage `evidence`.
+    pub(crate) fn evidence_alone(&self) -> Tar {
+        self.facts().file("evidence/reference.ko", &self.file("kmf_empty.ko")).file("evidence/compiler", self.compiler().as_bytes())
+    }
+
     /// The stage `artifacts`, without its modules.
     pub(crate) fn evidence(&self) -> Tar {
-        self.facts()
-            .file("evidence/reference.ko", &self.file("kmf_empty.ko"))
-            .file("evidence/compiler", self.compiler().as_bytes())
+        self.evidence_alone()
             .file("evidence/packages", b"gcc-12\t12.2.0-14+deb12u1\n")
             .file("evidence/built-modules", b"kmf_core.ko\n")
             .file("tools/usr/bin/kmod", b"kmod")

@@ -184,7 +184,7 @@ async fn boots_that_cannot_be() {
     let world = World::new().await;
     let build = ["build", "--driver", "kmf", "--kernel", "6.1.0-56-amd64", "--push", "--repo", "REPO"];
     let mut told = String::new();
-    for (options, code) in [(&["--boot-timeout", "60"][..], 2), (&["--boot-enforce-signatures"], 2), (&["--boot"], 1)] {
+    for (options, code) in [(&["--boot-timeout", "60"][..], 2), (&["--boot-enforce-signatures"], 2), (&["--boot-together"], 2), (&["--boot"], 1)] {
         told += &world.run(&[&build[..], options].concat()).await.ended(code).errors();
     }
     assert_data_eq!(
@@ -194,6 +194,9 @@ error: `--boot-timeout` does nothing without a boot
   help      add --boot, or `boot: true` in the project file
 exit 2
 error: `--boot-enforce-signatures` does nothing without a boot
+  help      add --boot, or `boot: true` in the project file
+exit 2
+error: `--boot-together` does nothing without a boot
   help      add --boot, or `boot: true` in the project file
 exit 2
 error: there is no `qemu-system-x86_64`

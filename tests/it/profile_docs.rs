@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use kmodforge::catalog::Catalog;
 use kmodforge::cli::SchemaKind;
 use kmodforge::commands::profile::schema;
+use kmodforge::policy::Policy;
 use kmodforge::profile::distro::DistroProfile;
 use kmodforge::profile::driver::DriverProfile;
 use kmodforge::project::Project;
@@ -135,7 +136,20 @@ fn type_of(value: &Value) -> String {
 
 fn link(reference: &str) -> String {
     let name = reference.rsplit('/').next().unwrap();
-    let plain = matches!(name, "Id" | "Version" | "Sha256Hex" | "InnerPath" | "KernelVersion" | "ConfigRule" | "Arch" | "Family" | "Answer" | "Seconds");
+    let plain = matches!(
+        name,
+        "Id" | "Version"
+            | "Sha256Hex"
+            | "InnerPath"
+            | "KernelVersion"
+            | "ConfigRule"
+            | "Arch"
+            | "Family"
+            | "Answer"
+            | "Seconds"
+            | "RuleSeverity"
+            | "DocumentKind"
+    );
     if plain || name.ends_with("Selector") { format!("[{name}](#values)") } else { format!("[{name}](#{})", name.to_lowercase()) }
 }
 
@@ -176,6 +190,11 @@ fn every_key_of_a_project_is_documented() {
 }
 
 #[test]
+fn every_key_of_a_policy_is_documented() {
+    check_page("policy.md", SchemaKind::Policy);
+}
+
+#[test]
 fn the_examples_are_right() {
     for text in blocks("driver-profiles.md", "yaml") {
         DriverProfile::load("driver-profiles.md", &text).unwrap();
@@ -187,5 +206,12 @@ fn the_examples_are_right() {
     for text in blocks("project-file.md", "yaml") {
         Project::parse(Path::new("project-file.md"), &text).unwrap().check(&catalog).unwrap();
     }
-    assert!(["driver-profiles.md", "distro-profiles.md", "project-file.md"].iter().all(|page| !blocks(page, "yaml").is_empty()));
+    let folder = tempfile::tempdir().unwrap();
+    for (fixture, name) in [("sign/rsa.crt", "mok.crt"), ("cosign/cosign.pub", "cosign.pub")] {
+        std::fs::copy(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(fixture), folder.path().join(name)).unwrap();
+    }
+    for text in blocks("policy.md", "yaml") {
+        Policy::parse(&folder.path().join("policy.yaml"), &text).unwrap();
+    }
+    assert!(["driver-profiles.md", "distro-profiles.md", "project-file.md", "policy.md"].iter().all(|page| !blocks(page, "yaml").is_empty()));
 }

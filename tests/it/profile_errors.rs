@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use kmodforge::catalog::Catalog;
 use kmodforge::error::{Exit, Failure};
+use kmodforge::policy::Policy;
 use kmodforge::profile::distro::DistroProfile;
 use kmodforge::profile::driver::DriverProfile;
 use kmodforge::project::Project;
@@ -47,4 +48,10 @@ fn projects() {
         project.check(&catalog)?;
         Ok(())
     });
+}
+
+/// Files that policies name are looked for beside them: here, in the crate's folder.
+#[test]
+fn policies() {
+    check_all("policy", |name, text| Policy::parse(Path::new(name), text).map(drop).map_err(Failure::from));
 }

@@ -12,6 +12,7 @@ fn plan(modules: &[&str], load: Load) -> Plan {
         modules: modules.iter().map(|name| PlannedModule { name: (*name).to_owned(), parameters: std::collections::BTreeMap::new() }).collect(),
         load,
         firmware: false,
+        optional_firmware: Some(vec!["kmf/optional-*".into()]),
     }
 }
 
@@ -21,7 +22,7 @@ fn findings(text: &str, load: Load, ending: &Ending) -> Vec<String> {
         let found = finding.found.map(|found| format!(": {}", found.replace('\n', " / "))).unwrap_or_default();
         format!("{} {} {}{found}", finding.severity, finding.check, finding.message)
     };
-    judge(&plan(&["v4l2loopback"], load), &transcript(&text), ending).into_iter().map(show).collect()
+    judge(&plan(&["v4l2loopback"], load), &transcript(&text), 0, ending).into_iter().map(show).collect()
 }
 
 const GOOD: &str = "kmodforge: begin load v4l2loopback\nkmodforge: end 0 load v4l2loopback\nkmodforge: state v4l2loopback live\n\
@@ -106,7 +107,27 @@ fn a_boot_that_does_not_end_names_the_step() {
         ["error boot-unload the time of 120 s was over while `v4l2loopback` was being unloaded: waiting for a lock"]
     );
     let heard = transcript("Kernel panic - not syncing: VFS: Unable to mount root fs\nRebooting");
-    let found = judge(&plan(&["x"], Load::default()), &heard, &Ending::Exited(String::new()));
+    let found = judge(&plan(&["x"], Load::default()), &heard, 0, &Ending::Exited(String::new()));
     assert_eq!(found[0].message, "6.1.0-56-amd64 did not start: the virtual machine stopped");
     assert_eq!(found[0].found.as_deref(), Some("Kernel panic - not syncing: VFS: Unable to mount root fs"));
+}
+
+#[test]
+fn firmware_that_the_kernel_does_not_find_is_told() {
+    let lines = "misc kmf: Direct firmware load for kmf/a.bin failed with error -2\nmisc kmf: firmware: failed to load kmf/b.bin (-2)\n\
+        misc kmf: firmware: failed to load kmf/a.bin (-2)\nmisc kmf: firmware: failed to load kmf/optional-1.bin (-2)";
+    let text = GOOD.replacen("kmodforge: end 0 load", &format!("{lines}\nkmodforge: end 0 load"), 1);
+    let found = findings(&text, Load::default(), &Ending::Done);
+    assert_eq!(
+        found,
+        [
+            "error boot-firmware 6.1.0-56-amd64 does not find the firmware `kmf/a.bin` that a module asks for: \
+             misc kmf: Direct firmware load for kmf/a.bin failed with error -2",
+            "error boot-firmware 6.1.0-56-amd64 does not find the firmware `kmf/b.bin` that a module asks for: \
+             misc kmf: firmware: failed to load kmf/b.bin (-2)"
+        ]
+    );
+    let refused = findings(&refused("misc kmf: firmware: failed to load kmf/a.bin (-2)", "No such file or directory"), Load::default(), &Ending::Done);
+    assert_eq!(refused.len(), 1);
+    assert!(refused[0].starts_with("error boot-load") && refused[0].contains("failed to load kmf/a.bin (-2) / modprobe"), "{refused:?}");
 }

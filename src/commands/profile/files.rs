@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::catalog::{Catalog, CatalogError, Entry};
 use crate::error::Failure;
+use crate::policy::Policy;
 use crate::profile::distro::DistroProfile;
 use crate::profile::driver::DriverProfile;
 use crate::project::Project;
@@ -45,7 +46,10 @@ fn files_of(path: &Path) -> Result<Vec<PathBuf>, Failure> {
     if files.is_empty() { Err(CatalogError::NoProfiles(path.to_owned()).into()) } else { Ok(files) }
 }
 
-/// A project has a `matrix`, a driver has `modules`, a distribution has `releases`; a file that is none of them is checked as
+/// Keys that only policies have.
+const POLICY_KEYS: [&str; 6] = ["checks", "signers", "licences", "proprietary", "cosign_key", "documents"];
+
+/// A policy has one of its keys, a project has a `matrix`, a driver has `modules`, a distribution has `releases`; a file that is none of them is checked as
 /// what its directory says.
 fn check_file(catalog: &Catalog, path: &Path) -> Result<Checked, Failure> {
     let text = std::fs::read_to_string(path).map_err(|error| CatalogError::Unreadable { path: path.to_owned(), error })?;
@@ -53,7 +57,10 @@ fn check_file(catalog: &Catalog, path: &Path) -> Result<Checked, Failure> {
     let source = Source::read(&name, &text)?;
     let in_distros = path.parent().is_some_and(|parent| parent.ends_with("distros"));
     let mut driver = None;
-    let what = if source.has_key("matrix") {
+    let what = if POLICY_KEYS.iter().any(|key| source.has_key(key)) {
+        Policy::parse(path, &text)?;
+        "policy".to_owned()
+    } else if source.has_key("matrix") {
         Project::parse(path, &text)?.check(catalog)?;
         "project".to_owned()
     } else if source.has_key("releases") || (in_distros && !source.has_key("modules")) {

@@ -19,12 +19,19 @@ use crate::record::BootRecord;
 pub(super) async fn boot(booter: &Booter, args: &VerifyArgs, report: &mut Report, work: &Path, cancel: &CancellationToken) -> Result<BootRecord, Failure> {
     let target = &report.target;
     let rules = target.distro.profile.boot.clone().ok_or_else(|| BootError::NoPackages(report.kernel.clone()))?;
-    let subject =
-        Subject { plan: plan(report), arch: report.arch, packages: target.kernel.image.clone(), rules, files: Arc::clone(&report.contents) as Arc<_> };
     std::fs::create_dir_all(&args.log_dir).map_err(|error| Failure::new(Exit::Failed, format!("`{}`: {error}", args.log_dir.display())))?;
     let log = args.log_dir.join(format!("verify-{}-{}.boot.log", report.kernel.tag(), report.arch));
-    let result = booter.check(subject, work, &log, cancel).await?;
-    let record = boot_record(&result, &log);
+    let subject = Subject {
+        plan: plan(report),
+        arch: report.arch,
+        packages: target.kernel.image.clone(),
+        rules,
+        files: Arc::clone(&report.contents) as Arc<_>,
+        log: log.clone(),
+        tell: Arc::new(|_| ()),
+    };
+    let result = booter.check(&subject, work, cancel).await?;
+    let record = boot_record(&result, &log, Vec::new());
     report.findings.extend(result.findings);
     Ok(record)
 }
@@ -35,6 +42,7 @@ fn plan(report: &Report) -> Plan {
     let base = base(report.modules.first().map(String::as_str).unwrap_or_default());
     let mut plan = boot_plan(&report.target, &base, firmware);
     if !report.known_driver {
+        plan.optional_firmware = None;
         let modules = report.modules.iter().filter_map(|path| path.rsplit('/').next()?.split(".ko").next());
         plan.modules = modules.map(|name| PlannedModule { name: name.to_owned(), parameters: std::collections::BTreeMap::new() }).collect();
     }

@@ -1,7 +1,7 @@
 //! Reading layouts, also those that other tools wrote.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
@@ -106,6 +106,23 @@ impl Layout {
             images.extend(self.images_of(vec![descriptor.clone()])?.into_iter().map(|image| (name.cloned(), image)));
         }
         Ok(images)
+    }
+
+    /// A file with a blob, checked against its digest: the layout's own, or a copy in `folder` if the layout is an archive.
+    ///
+    /// # Errors
+    /// When there is no such blob, its digest is wrong, or the copy cannot be written.
+    pub fn file(&self, descriptor: &Descriptor, folder: &Path) -> Result<PathBuf, LayoutError> {
+        if self.archive.is_some() {
+            let copy = folder.join(descriptor.digest.hex());
+            self.copy(descriptor, &copy)?;
+            return Ok(copy);
+        }
+        let mut hash = Hashing::new(io::sink());
+        let path = self.path.join(blob_path(&descriptor.digest));
+        io::copy(&mut BufReader::with_capacity(1 << 18, self.blob(&descriptor.digest)?), &mut hash).map_err(FileError::at(&path))?;
+        self.check(&descriptor.digest, hash.digest())?;
+        Ok(path)
     }
 
     /// Copies a blob to a file and checks its digest.

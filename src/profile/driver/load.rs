@@ -15,7 +15,7 @@ pub struct Load {
     pub parameters: BTreeMap<String, BTreeMap<String, String>>,
     /// Whether the modules can be unloaded.
     pub unload: bool,
-    /// QEMU devices (`-device`) that the virtual machine gets; the driver must then load, and have bound as many: `edu`, `e1000e`.
+    /// QEMU devices on PCI (`-device`) that the virtual machine gets; the driver must then load, and have bound as many: `edu`, `e1000e`, `virtio-net`.
     pub devices: Vec<String>,
 }
 

@@ -40,6 +40,8 @@ pub(in crate::ui) enum JsonEvent {
     TargetStarted { target: usize },
     /// A target entered a phase: `fetch`, `headers`, `compile`, `check`, `sign`, `boot`, `assemble`, `publish`, `attach`.
     Phase { target: usize, phase: String },
+    /// What a target does within its phase: what a boot has come to.
+    Doing { target: usize, text: String },
     /// A step of the builder began.
     StepStarted { target: usize, step: String, name: String },
     /// A step of the builder is done.
@@ -154,6 +156,7 @@ fn translate(event: &Event) -> JsonEvent {
         Event::Note(text) => JsonEvent::Note { text },
         Event::TargetStarted(target) => JsonEvent::TargetStarted { target },
         Event::Phase(target, phase) => JsonEvent::Phase { target, phase: phase.name().to_owned() },
+        Event::Doing(target, text) => JsonEvent::Doing { target, text },
         Event::Build(target, event) => match event {
             BuildEvent::StepStarted { step, name } => JsonEvent::StepStarted { target, step, name },
             BuildEvent::StepDone { step, name, cached, time } => JsonEvent::StepDone { target, step, name, cached, seconds: milliseconds(time) },

@@ -131,6 +131,7 @@ impl Renderer for Plain {
             Event::Note(text) => self.say(now, "run", text),
             Event::TargetStarted(target) => self.say_of(now, *target, "started"),
             Event::Phase(target, phase) => self.say_of(now, *target, &format!("{} started", phase.name())),
+            Event::Doing(target, words) => self.say_in_phase(now, *target, words),
             Event::Build(target, event) => self.build(now, *target, event),
             Event::Upload { target, bytes, total } => {
                 if self.is_due(now, *target, "upload") {

@@ -31,15 +31,15 @@ pub(super) struct Running {
     pub(super) phase: Option<Phase>,
     /// Steps that run: id and name, the youngest last.
     steps: Vec<(String, String)>,
-    /// A transfer or an upload that moved last: `transferring context 4.2 MB`.
-    transfer: Option<String>,
+    /// What it is busy with that is no step of the builder: `transferring context 4.2 MB`, `loading zfs`.
+    other: Option<String>,
 }
 
 impl Running {
-    /// What it is busy with, without the phase: a step's command, or a transfer.
+    /// What it is busy with, without the phase: a step's command, a transfer, what a boot does.
     pub(super) fn doing(&self) -> &str {
         let step = self.steps.last().map(|(_, name)| command(name));
-        self.transfer.as_deref().or(step).unwrap_or_default()
+        self.other.as_deref().or(step).unwrap_or_default()
     }
 }
 
@@ -58,12 +58,17 @@ impl Run {
             Event::Started { targets } => *self = Self { targets: Arc::clone(targets), started: now, ..Self::default() },
             Event::Note(_) => {}
             Event::TargetStarted(target) => {
-                self.running.push(Running { target: *target, since: now, phase: None, steps: Vec::new(), transfer: None });
+                self.running.push(Running { target: *target, since: now, phase: None, steps: Vec::new(), other: None });
             }
             Event::Phase(target, phase) => {
                 if let Some(running) = self.running_mut(*target) {
-                    (running.phase, running.transfer) = (Some(*phase), None);
+                    (running.phase, running.other) = (Some(*phase), None);
                     running.steps.clear();
+                }
+            }
+            Event::Doing(target, words) => {
+                if let Some(running) = self.running_mut(*target) {
+                    running.other = Some(words.clone());
                 }
             }
             Event::Build(target, event) => {
@@ -73,7 +78,7 @@ impl Run {
             }
             Event::Upload { target, bytes, total } => {
                 if let Some(running) = self.running_mut(*target) {
-                    running.transfer = Some(format!("{} of {}", text::size(*bytes), text::size(*total)));
+                    running.other = Some(format!("{} of {}", text::size(*bytes), text::size(*total)));
                 }
             }
             Event::TargetFinished { target, record, .. } => {
@@ -108,15 +113,15 @@ impl Run {
 fn observe_build(running: &mut Running, event: &BuildEvent) {
     match event {
         BuildEvent::StepStarted { step, name } => {
-            running.transfer = None;
+            running.other = None;
             running.steps.retain(|(id, _)| id != step);
             running.steps.push((step.clone(), name.clone()));
         }
         BuildEvent::StepDone { step, .. } => {
-            running.transfer = None;
+            running.other = None;
             running.steps.retain(|(id, _)| id != step);
         }
-        BuildEvent::Transfer { what, bytes } => running.transfer = Some(format!("{what} {}", text::size(*bytes))),
+        BuildEvent::Transfer { what, bytes } => running.other = Some(format!("{what} {}", text::size(*bytes))),
         BuildEvent::Log { .. } | BuildEvent::Warning(_) => {}
     }
 }
@@ -157,6 +162,11 @@ pub(super) fn result(record: &TargetRecord) -> String {
     }
     if let Some(boot) = record.boot.as_ref().filter(|_| record.outcome == Outcome::Built) {
         let _ = write!(told, ", booted {:.1}s", boot.seconds);
+        match boot.together_with.len() {
+            0 => {}
+            1 => told += " with another driver",
+            others => told.extend([" with ", &others.to_string(), " other drivers"]),
+        }
     }
     match record.findings.iter().filter(|finding| finding.severity == Severity::Warning).count() {
         0 => {}

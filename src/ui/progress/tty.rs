@@ -203,7 +203,7 @@ impl Renderer for Tty {
                 }
             }
             Event::TargetFinished { target, record, failure, time } => self.finish_target(*target, record, failure.as_deref(), *time),
-            Event::TargetStarted(_) | Event::Phase(..) | Event::Build(..) | Event::Upload { .. } => {}
+            Event::TargetStarted(_) | Event::Phase(..) | Event::Doing(..) | Event::Build(..) | Event::Upload { .. } => {}
         }
         self.run.observe(event, now);
     }
