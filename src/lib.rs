@@ -35,6 +35,7 @@ pub mod catalog;
 pub mod inference;
 pub mod project;
 // profile
+pub mod kmm;
 pub mod profile;
 // tools
 pub mod credentials;

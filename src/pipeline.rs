@@ -162,7 +162,16 @@ pub async fn run(
     let places = futures::stream::iter(groups.order(targets.len())).then(|index| Slot::take(&slots).map(move |slot| (index, slot)));
     let working = places.for_each_concurrent(None, |(index, slot)| work(index, slot));
     tokio::join!(working, warm_up(workshop, targets, &stop));
-    finished.into_iter().filter_map(OnceLock::into_inner).collect()
+    let mut finished: Vec<_> = finished.into_iter().filter_map(OnceLock::into_inner).collect();
+    for (index, finished) in finished.iter_mut().enumerate() {
+        let last = workshop.registry.as_ref().and_then(|registry| registry.index_of(&targets[index].image)).map(|digest| digest.to_string());
+        // Another architecture under the same tag came later.
+        if finished.record.index_digest.is_some() && last.is_some() && finished.record.index_digest != last {
+            finished.record.index_digest = last;
+            done(index, &finished.record);
+        }
+    }
+    finished
 }
 
 /// Has the builder install each toolchain while headers are still being unpacked. What goes wrong here goes wrong again,

@@ -50,6 +50,8 @@ pub struct Target {
     pub runtime: Arc<[Package]>,
     /// The image's name and tag.
     pub image: Reference,
+    /// Files of the image that are signed, as shell patterns; all modules if nobody says which.
+    pub sign_only: Option<Arc<[String]>>,
     /// Digests of what goes in; set by `render::fill_inputs`.
     pub inputs: Option<Inputs>,
     /// What is to be done.
@@ -213,9 +215,17 @@ impl Plan {
     /// When a selector matches no kernel, two targets would share a tag, or a tag cannot be made.
     pub fn new(groups: &[Group], naming: &Naming, known: &Known<'_>) -> Result<Self, PlanError> {
         let mut plan = choose::choose(groups, naming, known)?;
-        plan.targets.sort_by(|a, b| a.sort_key().cmp(&b.sort_key()).then_with(|| b.kernel.release.cmp(&a.kernel.release)).then(a.arch.cmp(&b.arch)));
-        plan.refuse_shared_tags()?;
+        plan.arrange()?;
         Ok(plan)
+    }
+
+    /// Puts the targets into their order.
+    ///
+    /// # Errors
+    /// When two of them share a tag.
+    pub fn arrange(&mut self) -> Result<(), PlanError> {
+        self.targets.sort_by(|a, b| a.sort_key().cmp(&b.sort_key()).then_with(|| b.kernel.release.cmp(&a.kernel.release)).then(a.arch.cmp(&b.arch)));
+        self.refuse_shared_tags()
     }
 
     /// Two releases of one plan that share a tag would overwrite each other.
@@ -234,6 +244,16 @@ impl Target {
     /// Its name for people.
     pub fn label(&self) -> TargetLabel {
         label(&self.driver, &self.distro, &self.kernel, self.arch)
+    }
+
+    /// Where the modules lie in the image, as far as that can be told before they are built.
+    pub fn module_paths(&self) -> Vec<String> {
+        let file = |module: &Module| match &module.file {
+            Some(file) => file.as_str().rsplit('/').next().unwrap_or_default().to_owned(),
+            None => format!("{}.ko", module.name),
+        };
+        let directory = format!("/opt/lib/modules/{}", self.kernel.release.directory());
+        self.driver.modules().iter().map(|module| format!("{directory}/{}/{}", module.install, file(module))).collect()
     }
 
     /// What a node does with the image.

@@ -70,6 +70,8 @@ struct Inner {
     known: Mutex<HashMap<(String, Digest), BTreeSet<String>>>,
     /// One task at a time per blob of a registry, and per tag.
     locks: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
+    /// What the tags that this client wrote point to, by the whole name.
+    tags: Mutex<HashMap<String, Digest>>,
 }
 
 impl fmt::Debug for Registry {
@@ -86,6 +88,6 @@ impl Registry {
     pub fn new(options: RegistryOptions, credentials: Arc<dyn CredentialSource>) -> Result<Self, RegistryError> {
         let failed = |problem| RegistryError { action: Action::Pull, host: String::new(), repository: String::new(), problem };
         let transport = Transport::new(options, credentials).map_err(failed)?;
-        Ok(Self { inner: Arc::new(Inner { transport, known: Mutex::default(), locks: Mutex::default() }) })
+        Ok(Self { inner: Arc::new(Inner { transport, known: Mutex::default(), locks: Mutex::default(), tags: Mutex::default() }) })
     }
 }

@@ -2,16 +2,18 @@
 
 mod context;
 mod inputs;
+mod plain;
 mod recipe;
 
 use std::collections::BTreeMap;
 
 pub use inputs::{fill_inputs, input_annotations, is_current};
+pub use plain::dockerfile_for_any_kernel;
 
 use self::context::Context;
 use crate::error::{Exit, Failure};
 use crate::mirror::Mirrors;
-use crate::plan::Target;
+use crate::plan::{PlannedDistro, PlannedDriver, Target};
 use crate::record::SignerRecord;
 use crate::template::{self, TemplateError};
 
@@ -34,6 +36,18 @@ pub enum RenderError {
     /// The template and its context do not fit.
     #[error(transparent)]
     Template(#[from] TemplateError),
+    /// The driver's source lies on this machine, where no other builder finds it.
+    #[error("the source of driver `{driver}` lies on this machine")]
+    Local {
+        /// The driver.
+        driver: String,
+    },
+    /// Steps or modules are known only once it is built, with the kernel at hand.
+    #[error("driver `{driver}` tells its steps or modules only while it is built")]
+    OnlyBuilt {
+        /// The driver.
+        driver: String,
+    },
     /// A value in the driver's build names something unknown.
     #[error("driver `{driver}`: {message}")]
     Placeholder {
@@ -65,23 +79,30 @@ fn template_name(target: &Target) -> String {
 
 /// The image's labels: the `org.opencontainers.image.*` set and kmodforge's own, which carry the raw kernel release.
 pub fn labels(target: &Target) -> BTreeMap<String, String> {
-    let driver = &target.driver;
+    let mut labels = any_kernel_labels(&target.driver, &target.distro);
+    let Target { driver, kernel, .. } = target;
+    labels.insert("org.opencontainers.image.title".into(), format!("{} {} for {}", driver.profile.id, driver.version().version, kernel.release));
+    labels.insert(format!("{ANNOTATION}kernel"), kernel.release.to_string());
+    labels.insert(format!("{ANNOTATION}arch"), target.arch.to_string());
+    labels
+}
+
+/// Those labels that are the same for all kernels.
+fn any_kernel_labels(driver: &PlannedDriver, distro: &PlannedDistro) -> BTreeMap<String, String> {
     let own = |name: &str| format!("{ANNOTATION}{name}");
     let oci = |name: &str| format!("org.opencontainers.image.{name}");
     let modules: Vec<_> = driver.modules().iter().filter(|module| module.load).map(|module| module.name.as_str()).collect();
     // Before the build nobody knows those that it finds itself.
     let module_label = (!driver.modules().is_empty()).then(|| (own("modules"), modules.join(" ")));
     BTreeMap::from([
-        (oci("title"), format!("{} {} for {}", driver.profile.id, driver.version().version, target.kernel.release)),
+        (oci("title"), format!("{} {}", driver.profile.id, driver.version().version)),
         (oci("description"), driver.profile.summary.clone()),
         (oci("version"), driver.version().version.to_string()),
         (oci("licenses"), driver.profile.licence.clone()),
         (oci("url"), driver.profile.homepage.clone()),
         (own("driver"), driver.profile.id.to_string()),
         (own("version"), driver.version().version.to_string()),
-        (own("kernel"), target.kernel.release.to_string()),
-        (own("distro"), format!("{}:{}", target.distro.profile.id, target.distro.release.id)),
-        (own("arch"), target.arch.to_string()),
+        (own("distro"), format!("{}:{}", distro.profile.id, distro.release.id)),
     ])
     .into_iter()
     .chain(module_label)
@@ -103,6 +124,8 @@ impl From<RenderError> for Failure {
         let failure = Self::new(Exit::Usage, error.to_string());
         match error {
             RenderError::Placeholder { .. } => failure.help("see the driver profile reference for the placeholders that there are"),
+            RenderError::Local { .. } => failure.help("give its profile a source with a URL: `archive` or `deb`"),
+            RenderError::OnlyBuilt { .. } => failure.help("write a profile with `steps` and `modules`: `dkms` cannot be one of these steps"),
             RenderError::Template(_) => failure.help("this is a fault of kmodforge; please report it"),
         }
     }

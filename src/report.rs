@@ -7,8 +7,9 @@ mod junit;
 pub mod sarif;
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
-use crate::record::{Outcome, Record, TargetLabel, TargetRecord};
+use crate::record::{BootRecord, Outcome, Record, TargetLabel, TargetRecord};
 
 pub use html::page;
 pub use junit::junit;
@@ -92,6 +93,20 @@ fn escape(text: &str) -> String {
         }
     }
     escaped
+}
+
+/// What a boot has shown: `tcg in 6.2 s: loaded spl, zfs; taint 4097`.
+fn boot(boot: &BootRecord) -> String {
+    let beside = if boot.together_with.is_empty() { String::new() } else { format!(" together with {}", boot.together_with.join(", ")) };
+    let loaded = if boot.loaded.is_empty() { "nothing".to_owned() } else { boot.loaded.join(", ") };
+    let mut text = format!("{} in {}{beside}: loaded {loaded}", boot.accelerator, duration(boot.seconds));
+    if !boot.bound.is_empty() {
+        let _ = write!(text, "; bound {}", boot.bound.join(", "));
+    }
+    if let Some(taint) = boot.taint {
+        let _ = write!(text, "; taint {taint}");
+    }
+    text
 }
 
 /// Seconds as people read them: `9.8 s`, `3 min 20 s`.

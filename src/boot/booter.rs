@@ -5,7 +5,6 @@ use std::path::Path;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use futures::future::join_all;
 use tokio::sync::{Mutex, Semaphore};
 use tokio_util::sync::CancellationToken;
 
@@ -105,21 +104,14 @@ impl Booter {
         Ok(booted.report(subject, 0, 1))
     }
 
-    /// Boots a kernel once with all of these images for it, one after the other; what became of each, in their order.
+    /// Boots a kernel once with all of these images for it, one after the other; what it has shown of each, in their order.
     ///
     /// Modules that break the kernel take the others along, and what one leaves behind may stop the next. So whatever such a boot has against an image
-    /// is not believed, but the image is booted alone.
-    pub async fn check_together(&self, subjects: &[Subject], work: &Path, cancel: &CancellationToken) -> Vec<Result<Report, BootError>> {
-        let all: Vec<_> = subjects.iter().collect();
-        let together = if all.len() > 1 { self.boot(&all, work, cancel).await.ok() } else { None };
-        let settle = async |position: usize, subject: &Subject| {
-            let report = together.as_ref().map(|booted| booted.report(subject, position, subjects.len()));
-            match report.filter(Report::is_clean) {
-                Some(report) => Ok(report),
-                None => self.check(subject, work, cancel).await,
-            }
-        };
-        join_all(subjects.iter().enumerate().map(|(position, subject)| settle(position, subject))).await
+    /// is not believed: there is no report, and the image is to be booted alone.
+    pub async fn check_together(&self, subjects: &[Subject], work: &Path, cancel: &CancellationToken) -> Vec<Option<Report>> {
+        let booted = self.boot(&subjects.iter().collect::<Vec<_>>(), work, cancel).await.ok();
+        let report = |(position, subject)| booted.as_ref().map(|booted| booted.report(subject, position, subjects.len())).filter(Report::is_clean);
+        subjects.iter().enumerate().map(report).collect()
     }
 
     /// Boots the kernel of the first subject with all of them.

@@ -19,7 +19,7 @@
 use std::fmt::Write as _;
 
 use super::{Plan, PlannedModule};
-use crate::kmod::kernel_name;
+use crate::kmod::{kernel_name, parameter};
 use crate::template::quote_shell;
 
 /// Where the script and its files are in the virtual machine.
@@ -141,7 +141,7 @@ fn rounds(position: usize, guest: Guest<'_>, machine: &Programs) -> String {
     let modprobe = modprobe(position, guest, machine);
     let load = |step: &str| -> String {
         let lines = plan.modules.iter().map(|module| {
-            let parameters = module.parameters.iter().map(|(name, value)| format!(" {}", quote_shell(&format!("{name}={}", kmod_value(value)))));
+            let parameters = module.parameters.iter().map(|(name, value)| format!(" {}", quote_shell(&parameter(name, value))));
             let name = kernel_name(&module.name);
             format!("run '{step} {name}' {modprobe} {}{}\nstate {name}\n", quote_shell(&module.name), parameters.collect::<String>())
         });
@@ -175,11 +175,6 @@ fn unloading(step: &str, position: usize, guest: Guest<'_>, machine: &Programs) 
 fn modprobe(position: usize, guest: Guest<'_>, machine: &Programs) -> String {
     let modprobe = format!("{} -d {}", guest.programs.modprobe, quote_shell(&guest.plan.base));
     if position == 0 { modprobe } else { format!("{} {} {modprobe}", machine.chroot.as_deref().unwrap_or("chroot"), root(position)) }
-}
-
-/// The kernel splits parameters at spaces, but not inside of double quotes.
-fn kmod_value(value: &str) -> String {
-    if value.contains(' ') { format!("\"{value}\"") } else { value.to_owned() }
 }
 
 /// What the kernel runs when it asks for a module itself.

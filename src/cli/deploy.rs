@@ -4,13 +4,23 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+mod kmm;
+
+pub use self::kmm::KmmArgs;
 use super::select::{RegistryArgs, SelectArgs};
+use super::sign::SignCertArgs;
+use crate::deploy::daemonset::{AppArmor, NamespacePer, NodeLabel, TolerationArg, Update};
+use crate::deploy::naming::DnsLabel;
+use crate::deploy::nodes::LabelKey;
+use crate::reference::Reference;
 
 /// What brings images to nodes.
 #[derive(Clone, Debug, Subcommand)]
 pub enum DeployCommand {
     /// Kubernetes `DaemonSet`s, one per driver, system and kernel.
-    Daemonset(DaemonsetArgs),
+    Daemonset(Box<DaemonsetArgs>),
+    /// `Module`s of Kernel Module Management (KMM), one per driver.
+    Kmm(Box<KmmArgs>),
 }
 
 /// Arguments of `deploy daemonset`.
@@ -18,11 +28,60 @@ pub enum DeployCommand {
 #[command(after_help = "\
 Examples:
   kmodforge deploy daemonset kmodforge-record.json | kubectl apply -f -
-  kmodforge deploy daemonset -f kmodforge.yaml --namespace drivers")]
+  kmodforge deploy daemonset kmodforge-record.json --kustomize deploy/drivers
+  kmodforge deploy daemonset -f kmodforge.yaml --namespace drivers --labeller-image registry.example/kubectl:1.35 --catch-all")]
 pub struct DaemonsetArgs {
     /// Which images.
     #[command(flatten)]
     pub fleet: FleetArgs,
+    /// Where and how.
+    #[command(flatten)]
+    pub pods: PodArgs,
+    /// Write a tree for kustomize to this folder, in place of a stream to standard output.
+    #[arg(long, value_name = "DIR")]
+    pub kustomize: Option<PathBuf>,
+    /// Label nodes whose modules are loaded, with this image, which must have `kubectl` and a shell.
+    #[arg(long, value_name = "IMAGE")]
+    pub labeller_image: Option<Reference>,
+    /// Also tell nodes whose kernel no image serves: by an Event and a label.
+    #[arg(long, requires = "labeller_image")]
+    pub catch_all: bool,
+}
+
+/// Where pods run, and how.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Kubernetes")]
+pub struct PodArgs {
+    /// Namespace of the objects; it is made, unless the cluster has it by itself.
+    #[arg(long, value_name = "NAME", default_value = "kmodforge")]
+    pub namespace: DnsLabel,
+    /// `driver` gives each driver a namespace of its own: NAME-DRIVER.
+    #[arg(long, value_name = "WHAT", default_value = "none")]
+    pub namespace_per: NamespacePer,
+    /// Label of nodes with their kernel release, other characters than letters, digits, `-`, `_` and `.` as `_`.
+    #[arg(long, value_name = "KEY", default_value = crate::deploy::nodes::NFD_KERNEL)]
+    pub kernel_label: LabelKey,
+    /// Label that nodes must have besides; may be repeated.
+    #[arg(long = "node-selector", value_name = "KEY=VALUE")]
+    pub node_selector: Vec<NodeLabel>,
+    /// Taint that keeps no pod away, or `*` for all; may be repeated.
+    #[arg(long = "toleration", value_name = "KEY[=VALUE][:EFFECT]")]
+    pub tolerations: Vec<TolerationArg>,
+    /// Secret with the registry's login; may be repeated.
+    #[arg(long = "pull-secret", value_name = "NAME")]
+    pub pull_secrets: Vec<DnsLabel>,
+    /// How pods are replaced: `rolling`, `rolling:N`, `rolling:N%` or `on-delete`.
+    #[arg(long, value_name = "STRATEGY", default_value = "rolling")]
+    pub update: Update,
+    /// How important pods are.
+    #[arg(long, value_name = "NAME", default_value = "system-node-critical")]
+    pub priority_class: String,
+    /// Type that SELinux confines loaders to.
+    #[arg(long, value_name = "TYPE", default_value = "spc_t")]
+    pub selinux_type: String,
+    /// Profile that AppArmor confines loaders to: `runtime-default`, `unconfined` or `localhost:PROFILE` [default: the node's default].
+    #[arg(long, value_name = "PROFILE")]
+    pub apparmor: Option<AppArmor>,
 }
 
 /// Which images are deployed: those of records, or those that the registry has of the selected targets.
@@ -37,6 +96,9 @@ pub struct FleetArgs {
     /// Which targets.
     #[command(flatten)]
     pub select: SelectArgs,
+    /// In whose name modules are signed.
+    #[command(flatten)]
+    pub certificate: SignCertArgs,
     /// How registries are reached.
     #[command(flatten)]
     pub registry: RegistryArgs,

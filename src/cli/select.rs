@@ -26,6 +26,12 @@ pub struct SelectArgs {
     /// File with one kernel release per line; `-` is standard input.
     #[arg(long, value_name = "FILE")]
     pub kernels_from: Option<PathBuf>,
+    /// The kernels of a cluster's nodes.
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
+    /// File with `Module`s of Kernel Module Management (KMM): the images that they name for the kernels, under these names.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["repo", "tag_template"])]
+    pub module: Option<PathBuf>,
     /// Distribution, with its release if need be (`debian:bookworm`); may be left out when one profile recognises the kernels; may be repeated.
     #[arg(long = "distro", value_name = "ID[:RELEASE]")]
     pub distros: Vec<DistroArg>,
@@ -74,6 +80,20 @@ impl SourceArgs {
         options.extend(self.build_packages.iter().map(|package| format!("--build-package={package}")));
         options
     }
+}
+
+/// Whether a cluster is asked for its kernels, and which.
+#[derive(Args, Clone, Debug, Default)]
+pub struct ClusterArgs {
+    /// Kernels of a cluster's nodes: of the kubeconfig's current context, or of the cluster that this runs in.
+    #[arg(long)]
+    pub from_cluster: bool,
+    /// Kubeconfig that names the cluster [default: `KUBECONFIG`, else ~/.kube/config].
+    #[arg(long, value_name = "FILE", requires = "from_cluster")]
+    pub kubeconfig: Option<PathBuf>,
+    /// Context of the kubeconfig [default: its current].
+    #[arg(long, value_name = "NAME", requires = "from_cluster")]
+    pub context: Option<String>,
 }
 
 /// Where the project file is.

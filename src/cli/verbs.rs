@@ -6,7 +6,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use super::boot::BootArgs;
-use super::select::{ProjectArgs, RegistryArgs, SelectArgs, SourceArgs};
+use super::select::{ClusterArgs, ProjectArgs, RegistryArgs, SelectArgs, SourceArgs};
 use super::sign::{SignArgs, SignCertArgs};
 use super::values::{DistroArg, SourceArg};
 use crate::arch::Arch;
@@ -72,14 +72,27 @@ Examples:
   kmodforge verify registry.example/drivers/v4l2loopback:0.15.3-6.1.0-56-amd64
   kmodforge verify oci:out --arch arm64 --format json
   kmodforge verify registry.example/other/zfs:6.1 --kernel 6.1.0-56-amd64 --driver zfs
-  kmodforge verify registry.example/drivers/zfs:2.3.9 --policy policy.yaml --format sarif > findings.sarif")]
+  kmodforge verify registry.example/drivers/zfs:2.3.9 --policy policy.yaml --format sarif > findings.sarif
+  kmodforge verify --module module.yaml --kernel 6.1.0-56-amd64")]
 pub struct VerifyArgs {
     /// Registry reference, `oci:DIR` or `oci-archive:FILE`.
-    #[arg(value_name = "IMAGE")]
+    #[arg(value_name = "IMAGE", required_unless_present = "module", conflicts_with = "module", default_value = "", hide_default_value = true)]
     pub image: String,
-    /// Kernel release that the image is for [default: what its labels or paths say].
-    #[arg(long, value_name = "RELEASE")]
-    pub kernel: Option<String>,
+    /// File with `Module`s of Kernel Module Management (KMM), in place of an image: those that they name for the kernel.
+    #[arg(long, value_name = "FILE")]
+    pub module: Option<PathBuf>,
+    /// Kernel release that the image is for; with --module it may be repeated [default: what the image's labels or paths say].
+    #[arg(long = "kernel", value_name = "RELEASE")]
+    pub kernels: Vec<String>,
+    /// File with one kernel release per line, for --module; `-` is standard input.
+    #[arg(long, value_name = "FILE", requires = "module")]
+    pub kernels_from: Option<PathBuf>,
+    /// Kernels for --module.
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
+    /// Files of the image that must be signed, as shell patterns; every module if there are none.
+    #[arg(skip)]
+    pub files_to_sign: Vec<String>,
     /// Driver whose profile tells what to expect [default: what its labels say].
     #[arg(long, value_name = "NAME[@VERSION]")]
     pub driver: Option<String>,
@@ -146,12 +159,16 @@ pub enum KernelsCommand {
 /// Arguments of `kernels list`.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "\
-Example:
-  kmodforge kernels list --distro debian:bookworm --arch amd64 --format text | grep cloud")]
+Examples:
+  kmodforge kernels list --distro debian:bookworm --arch amd64 --format text | grep cloud
+  kmodforge kernels list --from-cluster")]
 pub struct KernelsListArgs {
     /// Distribution; may be repeated [default: all].
-    #[arg(long = "distro", value_name = "ID[:RELEASE]")]
+    #[arg(long = "distro", value_name = "ID[:RELEASE]", conflicts_with = "from_cluster")]
     pub distros: Vec<DistroArg>,
+    /// The kernels of a cluster's nodes instead.
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
     /// Architecture; may be repeated [default: this machine's].
     #[arg(long = "arch", value_name = "ARCH")]
     pub arches: Vec<Arch>,

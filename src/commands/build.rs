@@ -105,12 +105,22 @@ fn refuse_nowhere(session: &Session, args: &BuildArgs) -> Result<(), Failure> {
 /// The plan, in which what is published already is settled if images are to be pushed, and the digests of its base images.
 async fn plan(session: &Session, args: &BuildArgs, choices: &Choices, registry: &Registry, ui: &Ui) -> Result<(Plan, BTreeMap<String, Digest>), Failure> {
     let mut plan = selection::plan(session, &args.select, &choices.arguments(), ui).await?;
+    refuse_unsigned(&plan, choices)?;
     let bases = selection::base_digests(session, registry, &plan).await;
     if args.result.push {
         selection::settle(&mut plan, registry, &bases, args.result.force).await?;
         attach::settle(&mut plan, registry, choices.attach.as_ref()).await?;
     }
     Ok((plan, bases))
+}
+
+/// KMM signs nothing that it can pull: an image whose Module wants signatures would stay without.
+fn refuse_unsigned(plan: &Plan, choices: &Choices) -> Result<(), Failure> {
+    let wanting = plan.targets.iter().find(|target| target.sign_only.is_some() && choices.signing.is_none());
+    let Some(target) = wanting else { return Ok(()) };
+    Err(Failure::new(Exit::Usage, format!("the Module wants `{}` signed, and there is no key to sign with", target.image))
+        .help("name key and certificate: --sign-key FILE|pkcs11:…|exec:COMMAND --sign-cert FILE")
+        .help("KMM signs nothing that it can pull; for images without signatures remove `sign` from the Module"))
 }
 
 /// The builder, if there is anything to build: a run that skips everything needs none.

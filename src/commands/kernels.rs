@@ -1,8 +1,11 @@
 //! `kmodforge kernels`: what distributions publish, and which profile recognises a release.
 
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde_json::{Value, json};
 
-use super::selection::{read_index, release_of};
+use super::selection::{cluster, read_index, release_of};
 use super::session::{Session, host_arch};
 use crate::arch::Arch;
 use crate::cli::{DistroArg, GlobalArgs, KernelsCommand, KernelsListArgs, KernelsMatchArgs, ListFormat, ProjectArgs, TextFormat};
@@ -24,6 +27,9 @@ pub async fn run(global: &GlobalArgs, command: KernelsCommand, ui: &Ui) -> Resul
 
 async fn list(global: &GlobalArgs, args: KernelsListArgs, ui: &Ui) -> Result<Exit, Failure> {
     let session = Session::open(global, &args.project)?;
+    if args.cluster.from_cluster {
+        return list_cluster(&session, &args, ui).await;
+    }
     let arches = if args.arches.is_empty() { vec![host_arch()] } else { args.arches };
     let distros = if args.distros.is_empty() {
         session.catalog.distro_entries().map(|entry| DistroArg { id: entry.profile.id.to_string(), release: None }).collect()
@@ -42,6 +48,40 @@ async fn list(global: &GlobalArgs, args: KernelsListArgs, ui: &Ui) -> Result<Exi
             let rows: Vec<_> = newest.iter().map(|(index, kernel)| to_row(index, kernel)).collect();
             ui.table(&["KERNEL", "DISTRO", "ARCH", "COMPILER", "HEADERS", "FOUND IN"], &rows);
             ui.note(&format!("{} kernels", rows.len()));
+        }
+    }
+    Ok(Exit::Done)
+}
+
+/// A kernel of a cluster: its nodes share it, their architecture and their system.
+type Running<'c> = BTreeMap<(Reverse<&'c KernelRelease>, Arch, &'c str), Vec<&'c str>>;
+
+async fn list_cluster(session: &Session, args: &KernelsListArgs, ui: &Ui) -> Result<Exit, Failure> {
+    let cluster = cluster::nodes(&args.cluster, ui).await?;
+    let mut running = Running::new();
+    for node in cluster.nodes.iter().filter(|node| args.arches.is_empty() || args.arches.contains(&node.arch)) {
+        running.entry((Reverse(&node.kernel), node.arch, &node.os_image)).or_default().push(&node.name);
+    }
+    let distro = |kernel: &KernelRelease| match session.catalog.recognised_by(kernel).as_slice() {
+        [] => "unknown".to_owned(),
+        known => known.iter().map(|(profile, _)| profile.id.as_str()).collect::<Vec<_>>().join(" or "),
+    };
+    match args.format {
+        ListFormat::Text => {
+            let kernels: BTreeSet<_> = running.keys().map(|(kernel, ..)| *kernel).collect();
+            ui.data(&kernels.iter().flat_map(|kernel| [kernel.0.as_str(), "\n"]).collect::<String>());
+        }
+        ListFormat::Json => {
+            let values = running.iter().map(|((kernel, arch, system), nodes)| {
+                json!({ "release": kernel.0, "arch": arch, "os_image": system, "distro": distro(kernel.0), "nodes": nodes, "tag": kernel.0.tag() })
+            });
+            ui.json_data(&values.collect::<Vec<_>>());
+        }
+        ListFormat::Table => {
+            let rows = running.iter().map(|((kernel, arch, system), nodes)| {
+                vec![kernel.0.to_string(), arch.to_string(), nodes.len().to_string(), (*system).to_owned(), distro(kernel.0), cluster::some(nodes)]
+            });
+            ui.table(&["KERNEL", "ARCH", "NODES", "SYSTEM", "DISTRO", "NAMES"], &rows.collect::<Vec<_>>());
         }
     }
     Ok(Exit::Done)

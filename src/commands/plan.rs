@@ -103,6 +103,7 @@ fn jobs(plan: &Plan, select: &SelectArgs, most: usize) -> Vec<(String, Vec<Strin
             );
             options.push(format!("--distro={}:{}", label.distro, label.distro_release));
             options.push(format!("--arch={}", label.arch));
+            options.extend(select.module.iter().map(|file| format!("--module={}", file.display())));
             options.extend(targets.iter().map(|target| format!("--kernel={}", target.kernel.release)));
             let more = if targets.len() > 1 { format!(" and {} more", targets.len() - 1) } else { String::new() };
             (format!("{} {} {}{more}", label.driver, label.version, label.kernel), options)

@@ -1,8 +1,11 @@
 //! From the command line and the project file to a plan.
 
+pub mod cluster;
+pub mod modules;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::Read as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use futures::stream::{StreamExt as _, TryStreamExt as _};
@@ -35,19 +38,33 @@ const QUESTIONS: usize = 32;
 /// # Errors
 /// When the selection is wrong, nothing matches it, or a repository cannot be read.
 pub async fn plan(session: &Session, select: &SelectArgs, arguments: &str, ui: &Ui) -> Result<Plan, Failure> {
-    let request = Request::of(session, select, kernel_selectors(select).await?, ui).await?;
-    let indexes = read_indexes(session, &request.groups, &request.fallbacks).await?;
+    let mut kernels = kernel_selectors(&select.kernels, select.kernels_from.as_deref()).await?;
+    let cluster = cluster::nodes(&select.cluster, ui).await?;
+    let mut plan = if let Some(file) = &select.module {
+        modules::plan(session, select, file, modules::Kernels { named: &kernels, cluster: &cluster }, ui).await?
+    } else {
+        let arches = if kernels.is_empty() { cluster.arches() } else { Vec::new() };
+        kernels.extend(cluster::selectors(session, &cluster.nodes.iter().collect::<Vec<_>>(), select.distros.is_empty(), ui)?);
+        let request = Request::of(session, select, kernels, &arches, ui).await?;
+        let mut plan = plan_of(session, &request.groups, &request.fallbacks, &request.naming).await?;
+        if let Some(filter) = &request.filter {
+            filter.apply(&mut plan)?;
+        }
+        plan
+    };
+    render::fill_inputs(&mut plan, arguments)?;
+    Ok(plan)
+}
+
+/// The targets of groups, from what the distributions publish.
+async fn plan_of(session: &Session, groups: &[Group], fallbacks: &[Fallback], naming: &Naming) -> Result<Plan, Failure> {
+    let indexes = read_indexes(session, groups, fallbacks).await?;
     let known = Known {
         indexes: &indexes,
         unsupported: &|kernel, rules| session.memory.config(kernel).and_then(|config| unsupported(&config, rules)),
         build_arch: host_arch(),
     };
-    let mut plan = Plan::new(&request.groups, &request.naming, &known)?;
-    if let Some(filter) = &request.filter {
-        filter.apply(&mut plan)?;
-    }
-    render::fill_inputs(&mut plan, arguments)?;
-    Ok(plan)
+    Ok(Plan::new(groups, naming, &known)?)
 }
 
 /// What was selected, with profiles in place of names.
@@ -59,10 +76,10 @@ struct Request {
 }
 
 impl Request {
-    async fn of(session: &Session, select: &SelectArgs, kernels: Vec<KernelSelector>, ui: &Ui) -> Result<Self, Failure> {
+    async fn of(session: &Session, select: &SelectArgs, kernels: Vec<KernelSelector>, arches: &[Arch], ui: &Ui) -> Result<Self, Failure> {
         let matrix = session.project.as_ref().map(|project| project.content.rows()).unwrap_or_default();
         let (groups, filter) = if (!select.drivers.is_empty() || select.source.is_some()) && !kernels.is_empty() {
-            (vec![ad_hoc(session, select, kernels, ui).await?], None)
+            (vec![ad_hoc(session, select, kernels, arches, ui).await?], None)
         } else if select.source.is_some() {
             return Err(nothing_selected(select, session.project.is_some()));
         } else if matrix.is_empty() {
@@ -85,11 +102,14 @@ pub const UNNAMED: &str = "localhost/drivers";
 
 /// Whether there is a repository to push to.
 pub fn has_repository(session: &Session, select: &SelectArgs) -> bool {
-    select.repo.is_some() || session.project.as_ref().is_some_and(|project| project.content.repository.is_some() || project.content.image.is_some())
+    select.repo.is_some()
+        || select.module.is_some()
+        || session.project.as_ref().is_some_and(|project| project.content.repository.is_some() || project.content.image.is_some())
 }
 
 fn nothing_selected(select: &SelectArgs, project: bool) -> Failure {
-    let missing = match (select.drivers.is_empty() && select.source.is_none(), select.kernels.is_empty() && select.kernels_from.is_none()) {
+    let driver = select.drivers.is_empty() && select.source.is_none();
+    let missing = match (driver, select.kernels.is_empty() && select.kernels_from.is_none() && !select.cluster.from_cluster) {
         (true, true) => "no driver and no kernel is selected",
         (true, false) => "no driver is selected",
         _ => "no kernel is selected",
@@ -102,13 +122,17 @@ fn nothing_selected(select: &SelectArgs, project: bool) -> Failure {
     }
 }
 
-async fn kernel_selectors(select: &SelectArgs) -> Result<Vec<KernelSelector>, Failure> {
+/// Kernels as the command line names them, and those of a list.
+///
+/// # Errors
+/// When a text selects nothing, or the list cannot be read.
+pub async fn kernel_selectors(kernels: &[String], list: Option<&Path>) -> Result<Vec<KernelSelector>, Failure> {
     let usage = |error: &dyn std::fmt::Display| {
         Failure::new(Exit::Usage, error.to_string()).help("expected a release (`uname -r`), a pattern such as `6.1.*-amd64`, `/regex/`, `latest` or `latest:N`")
     };
-    let mut selectors = select.kernels.iter().map(|text| text.parse().map_err(|error| usage(&error))).collect::<Result<Vec<KernelSelector>, _>>()?;
-    if let Some(file) = &select.kernels_from {
-        let (name, text) = read_list(file.clone()).await.map_err(|error| {
+    let mut selectors = kernels.iter().map(|text| text.parse().map_err(|error| usage(&error))).collect::<Result<Vec<KernelSelector>, _>>()?;
+    if let Some(file) = list {
+        let (name, text) = read_list(file.to_owned()).await.map_err(|error| {
             Failure::new(Exit::Usage, format!("the list of kernels `{}` cannot be read: {error}", file.display()))
                 .help("expected a file with one kernel release per line, as `uname -r` prints it, or `-` for standard input")
         })?;
@@ -130,19 +154,28 @@ async fn read_list(file: PathBuf) -> std::io::Result<(String, String)> {
     tokio::task::spawn_blocking(read).await.map_err(std::io::Error::other)?
 }
 
-async fn ad_hoc(session: &Session, select: &SelectArgs, kernels: Vec<KernelSelector>, ui: &Ui) -> Result<Group, Failure> {
-    let mut drivers = select.drivers.iter().map(|text| driver_named(session, text)).collect::<Result<Vec<_>, Failure>>()?;
+async fn ad_hoc(session: &Session, select: &SelectArgs, kernels: Vec<KernelSelector>, arches: &[Arch], ui: &Ui) -> Result<Group, Failure> {
+    let drivers = select.drivers.iter().map(|text| driver_named(session, text)).collect::<Result<_, Failure>>()?;
+    let mut group = group_for(session, select, drivers, kernels, arches)?;
+    if let Some(source) = &select.source {
+        let market = Market { distros: &group.distros, arches: &group.arches, fallbacks: &select.fallbacks };
+        let inferred = profile_of(session, source, &select.about_source, &market, ui).await?;
+        group.drivers.push((Arc::new(inferred.profile), None));
+    }
+    Ok(group)
+}
+
+/// Drivers for kernels of the distributions and architectures that are named, else of those that the kernels or `arches` tell.
+fn group_for(session: &Session, select: &SelectArgs, drivers: Vec<ChosenDriver>, kernels: Vec<KernelSelector>, arches: &[Arch]) -> Result<Group, Failure> {
     let distros = if select.distros.is_empty() {
         recognising(session, &kernels)?
     } else {
         select.distros.iter().map(|arg| distro(session, arg)).collect::<Result<_, _>>()?
     };
-    let arches = if select.arches.is_empty() { implied_arches(&distros, &kernels) } else { select.arches.clone() };
-    if let Some(source) = &select.source {
-        let market = Market { distros: &distros, arches: &arches, fallbacks: &select.fallbacks };
-        let inferred = profile_of(session, source, &select.about_source, &market, ui).await?;
-        drivers.push((Arc::new(inferred.profile), None));
-    }
+    let arches = match (select.arches.as_slice(), arches) {
+        ([], []) => implied_arches(&distros, &kernels),
+        ([], arches) | (arches, _) => arches.to_vec(),
+    };
     Ok(Group { drivers, distros, kernels, arches, excludes: Vec::new() })
 }
 

@@ -4,6 +4,7 @@ mod attached;
 mod boot;
 mod image;
 mod kernel;
+mod modules;
 mod show;
 mod signatures;
 
@@ -42,13 +43,44 @@ const LICENCES: &str = "org.opencontainers.image.licenses";
 pub async fn run(global: &GlobalArgs, args: &VerifyArgs, ui: &Ui, cancel: CancellationToken) -> Result<Exit, Failure> {
     let policy = args.policy.as_deref().map(Policy::load).transpose()?;
     let session = Session::open(global, &args.project)?;
-    let booter = super::boot::booter(&session, &boot_args(args, policy.as_ref()), false)?;
+    let images = match &args.module {
+        None if args.kernels.len() > 1 || args.cluster.from_cluster => {
+            return Err(Failure::new(Exit::Usage, "an image is for one kernel").help("name it: --kernel RELEASE; several kernels are for --module"));
+        }
+        None => vec![args.clone()],
+        Some(file) => modules::images(&session, args, file, ui).await?,
+    };
+    let (mut worst, mut reports) = (Exit::Done, Vec::new());
+    for image in &images {
+        match verify(&session, image, policy.as_ref(), ui, &cancel).await {
+            Ok(more) => reports.extend(more),
+            // One image that cannot be had says nothing of the others that a Module names.
+            Err(failure) if args.module.is_some() && failure.exit != Exit::Interrupted => {
+                worst = worst.max(failure.exit);
+                ui.failure(&failure);
+            }
+            Err(failure) => return Err(failure),
+        }
+    }
+    match args.format {
+        VerifyFormat::Table => {}
+        VerifyFormat::Json => ui.json_data(&reports.iter().map(|report| show::json(args, report)).collect::<Vec<_>>()),
+        VerifyFormat::Sarif => ui.json_data(&show::sarif(&reports)),
+    }
+    let passed = reports.iter().all(|report| report.judgement.errors().next().is_none());
+    // What could not be looked at goes before what was found wanting.
+    Ok(if worst == Exit::Done && !passed { Exit::CheckFailed } else { worst })
+}
+
+/// Checks one image: what there is to say of each of its architectures and kernels.
+async fn verify(session: &Session, args: &VerifyArgs, policy: Option<&Policy>, ui: &Ui, cancel: &CancellationToken) -> Result<Vec<Report>, Failure> {
+    let booter = super::boot::booter(session, &boot_args(args, policy), false)?;
     let work = temporary_folder()?;
-    let images = fetch(&session, Named { image: &args.image, arches: &args.arches, registry: &args.registry }, work.path()).await?;
+    let images = fetch(session, Named { image: &args.image, arches: &args.arches, registry: &args.registry }, work.path()).await?;
     if let Some(booter) = &booter {
         super::boot::prepare(booter, images.iter().map(|image| (image.arch().unwrap_or_else(host_arch), &[][..])), ui).await?;
     }
-    let gate = Gate { session: &session, args, policy: policy.as_ref(), kernels: Kernels::new(&session, args, &cancel) };
+    let gate = Gate { session, args, policy, kernels: Kernels::new(session, args, cancel) };
     let mut reports = Vec::new();
     for (position, image) in images.iter().enumerate() {
         let folder = work.path().join(format!("image-{position}"));
@@ -56,22 +88,16 @@ pub async fn run(global: &GlobalArgs, args: &VerifyArgs, ui: &Ui, cancel: Cancel
         for kernel in kernel::releases(args, image, &opened.files)? {
             let mut report = gate.verify(&opened, kernel, &folder).await?;
             if let Some(booter) = &booter {
-                report.boot = Some(boot::boot(booter, args, &mut report, &folder, &cancel).await?);
+                report.boot = Some(boot::boot(booter, args, &mut report, &folder, cancel).await?);
             }
             let report = gate.judge(&opened, report);
             if args.format == VerifyFormat::Table {
-                show::table(&args.image, &report, ui);
+                show::table(&report, ui);
             }
             reports.push(report);
         }
     }
-    match args.format {
-        VerifyFormat::Table => {}
-        VerifyFormat::Json => ui.json_data(&reports.iter().map(|report| show::json(args, report)).collect::<Vec<_>>()),
-        VerifyFormat::Sarif => ui.json_data(&show::sarif(args, &reports)),
-    }
-    let passed = reports.iter().all(|report| report.judgement.errors().next().is_none());
-    Ok(if passed { Exit::Done } else { Exit::CheckFailed })
+    Ok(reports)
 }
 
 /// What the command line says about boots, and the policy where it says nothing.
@@ -100,6 +126,7 @@ struct Opened<'a> {
 
 /// What the checks say about an image and one kernel.
 struct Report {
+    image: String,
     digest: String,
     arch: Arch,
     kernel: KernelRelease,
@@ -162,6 +189,7 @@ impl Gate<'_> {
         }
         let modules = modules.into_iter().map(|(path, _)| path).collect();
         Ok(Report {
+            image: self.args.image.clone(),
             digest: opened.image.stored.digest.to_string(),
             arch,
             headers: facts.headers,

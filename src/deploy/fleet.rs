@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::arch::Arch;
 use crate::kernel::KernelRelease;
+use crate::profile::Id;
 use crate::record::{Outcome, TargetLabel, TargetRecord};
 use crate::reference::{Digest, Reference};
 use crate::rollout::Rollout;
@@ -81,10 +82,16 @@ impl Fleet {
     /// # Errors
     /// When a record cannot be used, or two drivers would fight over a module.
     pub fn of<'r>(records: impl IntoIterator<Item = &'r TargetRecord>) -> Result<Self, FleetError> {
-        let latest: BTreeMap<&TargetLabel, &TargetRecord> = records.into_iter().map(|record| (&record.target, record)).collect();
+        let mut latest: BTreeMap<&TargetLabel, &TargetRecord> = BTreeMap::new();
+        let mut tags: BTreeMap<&str, &str> = BTreeMap::new();
+        for record in records {
+            latest.insert(&record.target, record);
+            // Whichever architecture was pushed last: its index has all of them.
+            tags.extend(record.image.as_deref().zip(record.index_digest.as_deref()));
+        }
         let mut fleet = Self::default();
         for (target, record) in latest {
-            match published(record)? {
+            match published(record, &tags)? {
                 Some(image) => fleet.add(image),
                 None => fleet.missing.push(Missing { target: target.clone(), why: why_missing(record) }),
             }
@@ -129,18 +136,19 @@ impl FleetImage {
     }
 }
 
-/// The image of a target; `None` if it is not in a registry.
-fn published(record: &TargetRecord) -> Result<Option<FleetImage>, FleetError> {
-    if !matches!(record.outcome, Outcome::Built | Outcome::Published) {
+/// The image of a target, in the index that its tag has now; `None` if it is not in a registry.
+fn published(record: &TargetRecord, tags: &BTreeMap<&str, &str>) -> Result<Option<FleetImage>, FleetError> {
+    if !matches!(record.outcome, Outcome::Built | Outcome::Published) || record.index_digest.is_none() {
         return Ok(None);
     }
-    let (Some(image), Some(index)) = (&record.image, &record.index_digest) else { return Ok(None) };
+    let Some((image, index)) = record.image.as_deref().and_then(|image| Some((image, tags.get(image)?))) else { return Ok(None) };
     let unreadable = |reason: String| FleetError::Unreadable { target: record.target.clone(), reason };
     let digest: Digest = index.parse().map_err(|error: crate::reference::InvalidReference| unreadable(error.to_string()))?;
     let image: Reference = image.parse().map_err(|error: crate::reference::InvalidReference| unreadable(error.to_string()))?;
     let target = &record.target;
+    let driver: Id = target.driver.parse().map_err(unreadable)?;
     Ok(Some(FleetImage {
-        driver: target.driver.clone(),
+        driver: driver.to_string(),
         version: target.version.clone(),
         distro: target.distro.clone(),
         distro_release: target.distro_release.clone(),

@@ -54,6 +54,9 @@ pub enum TargetError {
     /// The modules could not be signed.
     #[error(transparent)]
     Sign(#[from] SignError),
+    /// A file that is to be signed is not there.
+    #[error("there is no `{0}` to sign")]
+    NothingToSign(String),
     /// Checks have rejected the modules.
     #[error("a check failed")]
     Rejected(Vec<Finding>),
@@ -174,6 +177,10 @@ impl TargetError {
             }
             Self::Sign(error) => Some(Failure::from(error).fact("target", label.to_string())),
             Self::Module(error) => Some(Failure::from(error).fact("target", label.to_string())),
+            Self::NothingToSign(_) => {
+                let failure = Failure::new(Exit::Failed, format!("{label} was not signed: {self}")).fact("looked in", target.module_paths().join("\n"));
+                Some(failure.help("correct `filesToSign` of the Module"))
+            }
             Self::Evidence { .. } | Self::Internal(_) => {
                 Some(Failure::new(Exit::Failed, self.to_string()).fact("target", label.to_string()).help("this is a fault of kmodforge; please report it"))
             }

@@ -6,6 +6,7 @@ use super::TargetError;
 use crate::finding::{Finding, Severity};
 use crate::image::artifacts::{Artifacts, MODULES};
 use crate::image::scan::Kind;
+use crate::kmm::glob_fits;
 use crate::kmod::config::KernelConfig;
 use crate::kmod::is_module_file;
 use crate::pki::{Hash, KeyKind};
@@ -47,27 +48,36 @@ pub(super) struct Signed {
     pub(super) warning: Option<Finding>,
 }
 
-/// Signs every module. One at a time is in memory.
+/// Signs every module, or those that `only` names by shell patterns over paths in the image. One at a time is in memory.
 ///
 /// # Errors
-/// When the kernel's hash is not supported, or a module cannot be signed.
-pub(super) fn sign(artifacts: &Artifacts, signing: &Signing) -> Result<Signed, TargetError> {
+/// When the kernel's hash is not supported, a module cannot be signed, or a pattern names none.
+pub(super) fn sign(artifacts: &Artifacts, signing: &Signing, only: Option<&[String]>) -> Result<Signed, TargetError> {
     let config = KernelConfig::parse(&String::from_utf8_lossy(&artifacts.read("evidence/config")?));
     let hash = match signing.hash {
         Some(hash) => hash,
         None => hash_of(&config)?,
     };
     let mut signed = artifacts.clone();
+    let mut unused: Vec<&String> = only.into_iter().flatten().collect();
     // Hard links are one file: signed twice, it would have two signatures by ECDSA.
     let mut places = std::collections::BTreeSet::new();
+    let mut is_wanted = |path: &str| {
+        unused.retain(|glob| !glob_fits(glob, path));
+        only.is_none_or(|globs| globs.iter().any(|glob| glob_fits(glob, path)))
+    };
     for (path, kind) in artifacts.paths(MODULES) {
         if let Kind::File { offset, .. } = kind
             && is_module_file(path)
+            && is_wanted(&path[MODULES.len()..])
             && places.insert(*offset)
         {
             let bytes = sign_module(&path[MODULES.len()..], &artifacts.read(path)?, &signing.signer, Some(hash))?;
             signed.replace(path, &bytes)?;
         }
+    }
+    if let Some(glob) = unused.first() {
+        return Err(TargetError::NothingToSign((*glob).clone()));
     }
     Ok(Signed { artifacts: signed, hash, warning: unverifiable(&config, signing.signer.certificate().key.kind) })
 }

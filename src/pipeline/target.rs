@@ -264,8 +264,8 @@ impl<'a> Story<'a> {
         let Some(signing) = self.workshop.options.signing.clone() else { return Ok(artifacts) };
         self.enter(Phase::Sign);
         let signed = blocking({
-            let signing = signing.clone();
-            move || super::sign::sign(&artifacts, &signing)
+            let (signing, only) = (signing.clone(), self.target.sign_only.clone());
+            move || super::sign::sign(&artifacts, &signing, only.as_deref())
         })
         .await?;
         self.record.signer = Some(signing.describe(signed.hash));

@@ -61,8 +61,8 @@ struct Arrival {
 enum Turn {
     /// It is the one to boot for these.
     Lead(Vec<Arrival>),
-    /// What its boot has shown.
-    Done(Box<Result<Report, BootError>>),
+    /// What the boot has shown; `None`: it must boot alone.
+    Done(Option<Box<Report>>),
 }
 
 impl Groups {
@@ -137,7 +137,7 @@ impl Seat {
         self.group.members.iter().filter(|(index, _)| **index != self.index).map(|(_, name)| name.clone()).collect()
     }
 
-    /// Waits for the others, and boots with them.
+    /// Waits for the others and boots with them; then alone, if that boot was not clean.
     pub(super) async fn boot(
         mut self,
         booter: &Booter,
@@ -146,8 +146,8 @@ impl Seat {
         slot: &mut Slot<'_>,
         cancel: &CancellationToken,
     ) -> Result<Report, BootError> {
-        let party = match self.arrive(subject) {
-            Ok(party) => party,
+        let turn = match self.arrive(subject.clone()) {
+            Ok(party) => Turn::Lead(party),
             Err(waiting) => {
                 slot.lend();
                 let turn = tokio::select! {
@@ -155,22 +155,17 @@ impl Seat {
                     () = cancel.cancelled() => return Err(BootError::Cancelled),
                 };
                 slot.regain().await;
-                match turn {
-                    Turn::Done(result) => return *result,
-                    Turn::Lead(party) => party,
-                }
+                turn
             }
         };
-        let (subjects, senders): (Vec<_>, Vec<_>) = party.into_iter().map(|arrival| (arrival.subject, arrival.sender)).unzip();
-        let mut own = Err(BootError::Cancelled);
-        for (sender, result) in senders.into_iter().zip(booter.check_together(&subjects, work, cancel).await) {
-            match sender {
-                // Whoever has been stopped does not hear it.
-                Some(sender) => _ = sender.send(Turn::Done(Box::new(result))),
-                None => own = result,
-            }
+        let report = match turn {
+            Turn::Done(report) => report,
+            Turn::Lead(party) => lead(party, booter, work, cancel).await,
+        };
+        match report {
+            Some(report) => Ok(*report),
+            None => booter.check(&subject, work, cancel).await,
         }
-        own
     }
 
     /// All who have come, if nobody is missing any more; else what to wait for.
@@ -188,6 +183,23 @@ impl Seat {
         state.waiting.push(Arrival { subject, sender: Some(sender) });
         Err(receiver)
     }
+}
+
+/// Boots for all who have come and tells the others; what it has shown of the one without a sender.
+async fn lead(party: Vec<Arrival>, booter: &Booter, work: &Path, cancel: &CancellationToken) -> Option<Box<Report>> {
+    let (subjects, senders): (Vec<_>, Vec<_>) = party.into_iter().map(|arrival| (arrival.subject, arrival.sender)).unzip();
+    // Those who are left alone need no others for that.
+    let reports = if subjects.len() > 1 { booter.check_together(&subjects, work, cancel).await } else { vec![None] };
+    let mut own = None;
+    for (sender, report) in senders.into_iter().zip(reports) {
+        let report = report.map(Box::new);
+        match sender {
+            // Whoever has been stopped does not hear it.
+            Some(sender) => _ = sender.send(Turn::Done(report)),
+            None => own = report,
+        }
+    }
+    own
 }
 
 #[cfg(test)]

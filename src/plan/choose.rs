@@ -120,6 +120,7 @@ impl<'a> Planner<'a> {
             arch: stock.arch,
             toolchain,
             runtime: stock.runtime.clone(),
+            sign_only: None,
             inputs: None,
             state: State::Build("not published".into()),
         });

@@ -112,6 +112,12 @@ impl Registry {
         })
     }
 
+    /// The index that a tag points to since this client wrote it last: each architecture makes another one.
+    #[must_use]
+    pub fn index_of(&self, reference: &Reference) -> Option<Digest> {
+        self.inner.tags.lock().unwrap_or_else(PoisonError::into_inner).get(&reference.to_string()).cloned()
+    }
+
     /// Whether `reference`'s repository can be written to, and as whom: begins an upload and takes it back.
     ///
     /// # Errors
@@ -232,15 +238,20 @@ impl Registry {
             };
             let index = index.with(image.descriptor()).to_blob();
             if present.as_ref().is_some_and(|document| document.digest == index.digest && document.media_type == INDEX) {
-                return Ok(index.digest);
+                return Ok(self.written(reference, index.digest));
             }
             self.put_manifest(scope, &target, &index).await?;
             // Nothing locks a tag against another process, which may push another architecture: look whether it won.
             if self.head_manifest(scope, &target, None).await?.is_none_or(|now| now == index.digest) {
-                return Ok(index.digest);
+                return Ok(self.written(reference, index.digest));
             }
         }
         Err(scope.error(Problem::Unexpected(format!("others write the tag of `{reference}` all the time"))))
+    }
+
+    fn written(&self, reference: &Reference, index: Digest) -> Digest {
+        self.inner.tags.lock().unwrap_or_else(PoisonError::into_inner).insert(reference.to_string(), index.clone());
+        index
     }
 
     pub(super) fn lock(&self, name: String) -> Arc<tokio::sync::Mutex<()>> {

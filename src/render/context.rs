@@ -73,22 +73,22 @@ struct Fetched<'a> {
 }
 
 #[derive(Serialize)]
-struct Link<'a> {
-    from: &'a str,
-    to: &'a str,
+pub(super) struct Link<'a> {
+    pub(super) from: &'a str,
+    pub(super) to: &'a str,
 }
 
 #[derive(Serialize)]
-struct TakenModule<'a> {
+pub(super) struct TakenModule<'a> {
     file: &'a str,
     pattern: String,
     install: &'a str,
 }
 
 #[derive(Serialize)]
-struct Label {
-    name: String,
-    value: String,
+pub(super) struct Label {
+    pub(super) name: String,
+    pub(super) value: String,
 }
 
 impl<'a> Context<'a> {
@@ -157,7 +157,7 @@ impl<'a> OwnContext<'a> {
 }
 
 impl<'a> TakenModule<'a> {
-    fn of(module: &'a Module) -> Self {
+    pub(super) fn of(module: &'a Module) -> Self {
         Self {
             file: module.file.as_ref().map_or("", |file| file.as_str()),
             // Kbuild keeps the file's name as it is, the kernel knows only `_`.
@@ -180,7 +180,7 @@ fn fetched<'a>(packages: &'a [Package], mirrors: &Mirrors) -> Vec<Fetched<'a>> {
 }
 
 /// A line of `sources.list`.
-fn sources_line(repository: &Repository, mirrors: &Mirrors) -> String {
+pub(super) fn sources_line(repository: &Repository, mirrors: &Mirrors) -> String {
     let option = if repository.check_valid_until && !mirrors.frozen { "" } else { "[check-valid-until=no] " };
     format!("deb {option}{} {} {}", mirrors.package(&repository.url), repository.suite, repository.components.join(" "))
 }

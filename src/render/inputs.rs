@@ -63,6 +63,9 @@ pub fn is_current(target: &Target, annotations: &BTreeMap<String, String>, base:
     }
 }
 
+/// What `arguments` hold where modules are signed.
+const SIGNER: &str = " signer=";
+
 /// Sets the input digests of all targets. `arguments` stands for the choices of the command line that end up in an image.
 ///
 /// # Errors
@@ -101,17 +104,22 @@ impl Digester<'_> {
     /// Digests of what goes into a target's image. Mirrors do not count: they say where, not what.
     fn inputs(&mut self, target: &Target) -> Result<Inputs, RenderError> {
         // Whoever adds a field decides here whether it goes into the image.
-        let Target { driver, distro, kernel, arch, toolchain, runtime, image: _, inputs: _, state: _ } = target;
+        let Target { driver, distro, kernel, arch, toolchain, runtime, image: _, sign_only, inputs: _, state: _ } = target;
         let DriverVersion { version: _, sources, firmware, requires: _, build: _, modules: _ } = driver.version();
         // The Dockerfile follows from its template and what the template is told; rendering it as well would only take time.
         let template = template::digest(&template_name(target))?;
         let shared = self.shared_digest(distro, toolchain, runtime);
         let own = OwnContext::of(target, &Mirrors::default())?;
+        // Which files are signed matters where something is.
+        let arguments = match sign_only {
+            Some(files) if self.arguments.contains(SIGNER) => format!("{} files={}", self.arguments, files.join(" ")),
+            _ => self.arguments.to_owned(),
+        };
         let parts = [
             ("source", hash(&(sources.iter().map(source_identity).collect::<Vec<_>>(), firmware))),
             ("kernel", hash(&kernel.headers.iter().map(|package| &package.sha256).collect::<Vec<_>>())),
             ("tools", hash(&runtime.iter().map(|package| &package.sha256).collect::<Vec<_>>())),
-            ("recipe", hash(&(FORMAT, template, shared, own, super::scripts(target), arch, self.arguments))),
+            ("recipe", hash(&(FORMAT, template, shared, own, super::scripts(target), arch, arguments))),
         ];
         let mut whole = Sha256::new();
         for (_, part) in &parts {

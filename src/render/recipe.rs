@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::{RenderError, SOURCE_DIR};
-use crate::plan::Target;
+use crate::plan::{PlannedDistro, PlannedDriver, Target};
 use crate::profile::InnerPath;
 use crate::profile::driver::{Dkms, Kbuild, Make, Run, Step};
 use crate::profile::placeholder::{Placeholders, expand};
@@ -40,6 +40,39 @@ impl Recipe {
     }
 }
 
+/// What stands in a recipe for something that the shell knows only when it runs, and the shell's words for it.
+///
+/// A mark goes through the quoting filter like every other character, and is then replaced by the end of the quotes, the words, and new quotes.
+const MARKS: [(char, &str); 5] = [
+    ('\u{e000}', "\"$KERNEL_FULL_VERSION\""),
+    ('\u{e001}', "\"$(cat /kmodforge/cc)\""),
+    ('\u{e002}', "\"$(cat /kmodforge/arch)\""),
+    ('\u{e003}', "\"$(uname -m)\""),
+    ('\u{e004}', "\"$(uname -m)-linux-gnu\""),
+];
+
+/// A quoted text with the shell's words in the places of the marks. A quote beside a mark is always the one that opens or closes.
+pub(super) fn unmark(quoted: &str) -> String {
+    let mut text = quoted.to_owned();
+    for (mark, words) in MARKS {
+        text = text.replace(&format!("'{mark}'"), words).replace(&format!("'{mark}"), &format!("{words}'"));
+        text = text.replace(&format!("{mark}'"), &format!("'{words}")).replace(mark, &format!("'{words}'"));
+    }
+    text
+}
+
+impl Recipe {
+    /// The recipe for a kernel, a compiler and an architecture that the builder is told.
+    pub(super) fn for_any_kernel(driver: &PlannedDriver, distro: &PlannedDistro) -> Result<Self, RenderError> {
+        let [kernel, cc, arch, machine, triplet] = MARKS.map(|(mark, _)| mark.to_string());
+        let values = Values::new(driver, distro, &kernel, "", [cc, arch, machine, triplet]);
+        let unknown = |message| RenderError::Placeholder { driver: driver.profile.id.to_string(), message };
+        let steps =
+            driver.build().steps.iter().filter_map(|step| Some(values.step(step)?.map(|step| unmark(&step)))).collect::<Result<_, _>>().map_err(unknown)?;
+        Ok(Self { kernel_dir: unmark(&quote_shell(&values.kernel_dir)), make_variables: String::new(), steps, dkms_settings: Vec::new() })
+    }
+}
+
 /// What placeholders stand for, and variables that every `make` gets.
 struct Values<'a> {
     placeholders: Placeholders,
@@ -50,23 +83,28 @@ struct Values<'a> {
 
 impl<'a> Values<'a> {
     fn of(target: &'a Target) -> Self {
-        let kernel = target.kernel.release.as_str();
-        let rules = &target.distro.profile.kernels;
+        let cross = target.toolchain.cross.as_str();
+        let [arch, machine, triplet] = [target.arch.kbuild(), target.arch.machine(), target.arch.gnu_triplet()].map(ToOwned::to_owned);
+        let cc = format!("{cross}{}", target.toolchain.compiler);
+        Self::new(&target.driver, &target.distro, target.kernel.release.as_str(), cross, [cc, arch, machine, triplet])
+    }
+
+    fn new(driver: &PlannedDriver, distro: &'a PlannedDistro, kernel: &str, cross: &'a str, [cc, arch, machine, triplet]: [String; 4]) -> Self {
+        let rules = &distro.profile.kernels;
         let kernel_dir = rules.directory.replace("{kernel}", kernel);
         let source_dir = rules.source_directory.as_ref().map_or_else(|| kernel_dir.clone(), |directory| directory.replace("{kernel}", kernel));
-        let cross = target.toolchain.cross.as_str();
         let placeholders = Placeholders::default()
             .with("kernel", kernel)
             .with("kernel_dir", &kernel_dir)
             .with("kernel_source", source_dir)
             .with("source", SOURCE_DIR)
-            .with("cc", format!("{cross}{}", target.toolchain.compiler))
+            .with("cc", cc)
             .with("cross", cross)
-            .with("arch", target.arch.kbuild())
-            .with("machine", target.arch.machine())
-            .with("triplet", target.arch.gnu_triplet())
-            .with("version", target.driver.version().version.as_str());
-        Self { placeholders, kernel_dir, cross, variables: &target.distro.profile.toolchain.variables }
+            .with("arch", arch)
+            .with("machine", machine)
+            .with("triplet", triplet)
+            .with("version", driver.version().version.as_str());
+        Self { placeholders, kernel_dir, cross, variables: &distro.profile.toolchain.variables }
     }
 
     /// A step's command; none for `dkms.conf`, whose steps only the builder learns.

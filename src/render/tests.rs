@@ -1,5 +1,6 @@
 use std::collections::BTreeSet;
 
+use super::plain::PlainContext;
 use super::*;
 use crate::arch::Arch;
 use crate::catalog::Catalog;
@@ -7,6 +8,7 @@ use crate::fixture;
 use crate::package::PublishedRelease;
 use crate::plan::{Group, Plan};
 use crate::reference::Digest;
+use crate::template::quote_shell;
 
 fn target() -> Target {
     fixture::target("v4l2loopback", "6.1.0-56-amd64")
@@ -19,6 +21,64 @@ fn templates_name_what_their_context_has_and_nothing_else() {
     let fields: BTreeSet<String> = context.as_object().unwrap().keys().cloned().collect();
     let used: BTreeSet<String> = template::names_used("dockerfile/apt.Dockerfile.tera").unwrap().into_iter().collect();
     assert_eq!(used, fields, "names in the template (left), fields of its context (right)");
+}
+
+#[test]
+fn plain_templates_name_what_their_context_has_and_nothing_else() {
+    let target = archived();
+    let context = PlainContext::of(&target.driver, &target.distro, &Mirrors::default()).unwrap();
+    let fields: BTreeSet<String> = serde_json::to_value(context).unwrap().as_object().unwrap().keys().cloned().collect();
+    let used: BTreeSet<String> = template::names_used("dockerfile/apt-plain.Dockerfile.tera").unwrap().into_iter().collect();
+    assert_eq!(used, fields, "names in the template (left), fields of its context (right)");
+}
+
+/// A target whose source any builder can fetch.
+fn archived() -> Target {
+    built_in("v4l2loopback", &newest("v4l2loopback"), "6.1.0-56-amd64", Arch::Amd64)
+}
+
+#[test]
+fn a_plain_dockerfile_asks_nothing_of_the_builder() {
+    for driver in Catalog::embedded().unwrap().driver_entries().map(|entry| entry.profile.id.to_string()).filter(|id| id != "wireguard") {
+        let target = built_in(&driver, &newest(&driver), "6.1.0-56-amd64", Arch::Amd64);
+        let text = dockerfile_for_any_kernel(&target.driver, &target.distro, &Mirrors::default()).unwrap();
+        for word in ["--mount", "<<", "# syntax", "ADD "] {
+            assert!(!text.contains(word), "{driver}: {word}\n{text}");
+        }
+        assert!(text.lines().filter(|line| line.starts_with("COPY")).all(|line| line.starts_with("COPY --from=build ")), "{text}");
+        assert!(!text.contains("6.1.0-56") && text.contains("'linux-headers-'\"$KERNEL_FULL_VERSION\""), "{text}");
+        assert!(!text.contains(['\u{e000}', '\u{e001}', '\u{e002}', '\u{e003}', '\u{e004}']), "{text}");
+        // Whatever stands in the text, bash finds every RUN whole.
+        for run in text.split("\n\n").flat_map(|part| part.split("\nRUN ").skip(1)).chain(text.split("\n\nRUN ").skip(1)) {
+            let script = run.split("\n\n").next().unwrap().replace("\\\n", " ");
+            let script = script.lines().next().unwrap();
+            let parsed = std::process::Command::new("bash").args(["-n", "-c", script]).output().unwrap();
+            assert!(parsed.status.success(), "{script}\n{}", String::from_utf8_lossy(&parsed.stderr));
+        }
+    }
+}
+
+#[test]
+fn what_the_shell_knows_later_stands_outside_of_quotes() {
+    assert_eq!(recipe::unmark(&quote_shell("\u{e000}")), "\"$KERNEL_FULL_VERSION\"");
+    assert_eq!(recipe::unmark(&quote_shell("/usr/src/linux-headers-\u{e000}/a b")), "'/usr/src/linux-headers-'\"$KERNEL_FULL_VERSION\"'/a b'");
+    let run = |text: &str| {
+        let script = format!("KERNEL_FULL_VERSION='6.1 $x'; printf %s {}", recipe::unmark(&quote_shell(text)));
+        String::from_utf8(std::process::Command::new("bash").args(["-c", &script]).output().unwrap().stdout).unwrap()
+    };
+    for text in ["\u{e000}", "a\u{e000}", "\u{e000}b", "it's \u{e000}", "''\"\u{e000}", "'\u{e000}'", "$\u{e000}\u{e000}'", "\"\u{e000}\""] {
+        assert_eq!(run(text), text.replace('\u{e000}', "6.1 $x"), "{text}");
+    }
+}
+
+#[test]
+fn a_source_on_this_machine_is_no_use_to_other_builders() {
+    let target = target();
+    let failure = Failure::from(dockerfile_for_any_kernel(&target.driver, &target.distro, &Mirrors::default()).unwrap_err());
+    assert_eq!(
+        failure.to_string(),
+        "error: the source of driver `v4l2loopback` lies on this machine\n  help      give its profile a source with a URL: `archive` or `deb`"
+    );
 }
 
 #[test]
@@ -58,6 +118,13 @@ fn dockerfiles_are_as_people_have_read_them() {
     check("v4l2loopback-arm64", &built_in("v4l2loopback", &newest("v4l2loopback"), "6.1.0-56-arm64", Arch::Arm64));
     check("zfs", &built_in("zfs", &newest("zfs"), "6.1.0-56-amd64", Arch::Amd64));
     check("nvidia-open", &built_in("nvidia-open", "535.261.03", "6.1.0-47-amd64", Arch::Amd64));
+    let mut dkms = built_in("v4l2loopback", &newest("v4l2loopback"), "6.1.0-56-arm64", Arch::Arm64);
+    let mut profile = dkms.driver.profile.as_ref().clone();
+    profile.modules.clear();
+    profile.ignored_modules = vec!["test/*".into()];
+    profile.build = serde_saphyr::from_str("{packages: {apt: ['libelf-dev|libelf1']}, steps: [{dkms: {directory: src}}]}").unwrap();
+    dkms.driver = crate::plan::PlannedDriver { profile: profile.into(), index: 0 }.into();
+    check("dkms", &dkms);
     check("jool", &built_in("jool", &newest("jool"), "6.1.0-56-amd64", Arch::Amd64));
     let mut plus = target();
     plus.kernel = fixture::kernel("5.10.109+").into();
@@ -191,6 +258,17 @@ fn an_image_is_current_only_if_everything_is_as_it_was() {
         annotations.insert(format!("io.kmodforge.input.{part}"), "000000000000".into());
         assert_eq!(is_current(&target, &annotations, None), Err(reason.into()));
     }
+}
+
+#[test]
+fn what_only_a_build_tells_is_in_no_dockerfile_for_any_kernel() {
+    let mut target = target();
+    let mut profile = target.driver.profile.as_ref().clone();
+    profile.modules.clear();
+    target.driver = crate::plan::PlannedDriver { profile: profile.into(), index: 0 }.into();
+    let failure = Failure::from(dockerfile_for_any_kernel(&target.driver, &target.distro, &Mirrors::default()).unwrap_err());
+    assert_eq!(failure.headline, "driver `v4l2loopback` tells its steps or modules only while it is built");
+    assert!(!labels(&target).contains_key("io.kmodforge.modules"), "a label that nobody knows yet is no empty one");
 }
 
 #[test]

@@ -13,7 +13,7 @@ use super::{Entry, OUTCOMES, Report, duration, escape, word};
 use crate::finding::Finding;
 use crate::image::assemble::rfc3339;
 use crate::kernel::KernelRelease;
-use crate::record::{BootRecord, Outcome, TargetLabel};
+use crate::record::{Outcome, TargetLabel};
 
 const STYLE: &str = include_str!("../../templates/report/style.css");
 const SCRIPT: &str = include_str!("../../templates/report/script.js");
@@ -133,7 +133,7 @@ fn dialog(page: &mut String, number: usize, label: &TargetLabel, entry: &Entry) 
     fact("modules", record.modules.join(", "));
     fact("checks", if record.checks > 0 { record.checks.to_string() } else { String::new() });
     fact("size", if record.image_bytes > 0 { format!("{} bytes, {} of them uploaded", record.image_bytes, record.pushed_bytes) } else { String::new() });
-    fact("boot", record.boot.as_ref().map(boot).unwrap_or_default());
+    fact("boot", record.boot.as_ref().map(super::boot).unwrap_or_default());
     fact("attached", record.attachments.iter().map(|one| format!("{} {}", one.kind, one.digest)).collect::<Vec<_>>().join("\n"));
     fact("time", if record.seconds > 0.0 { duration(record.seconds) } else { String::new() });
     fact("phases", record.phases.iter().map(|(phase, seconds)| format!("{phase} {}", duration(*seconds))).collect::<Vec<_>>().join(", "));
@@ -152,18 +152,6 @@ fn dialog(page: &mut String, number: usize, label: &TargetLabel, entry: &Entry) 
         let _ = writeln!(page, "<details><summary>Log</summary><pre>{}</pre></details>", escape(log));
     }
     page.push_str("</dialog>\n");
-}
-
-/// What a boot has shown.
-fn boot(boot: &BootRecord) -> String {
-    let mut text = format!("{} in {}: loaded {}", boot.accelerator, duration(boot.seconds), boot.loaded.join(", "));
-    if !boot.bound.is_empty() {
-        let _ = write!(text, "; bound {}", boot.bound.join(", "));
-    }
-    if let Some(taint) = boot.taint {
-        let _ = write!(text, "; taint {taint}");
-    }
-    text
 }
 
 /// A sentence whose literals stand in backticks.

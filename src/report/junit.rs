@@ -52,8 +52,13 @@ fn case(xml: &mut String, label: &TargetLabel, entry: &Entry) {
         Outcome::Failed => write!(xml, "<error message=\"{why}\" type=\"build\">{log}</error>"),
         Outcome::Unsupported | Outcome::Cancelled => write!(xml, "<skipped message=\"{why}\"/>"),
     };
-    if !record.findings.is_empty() && record.outcome != Outcome::Rejected {
-        let _ = write!(xml, "<system-out>{}</system-out>", escape(&findings(entry)));
+    let booted = record.boot.as_ref().map(|boot| format!("boot: {}\n", super::boot(boot))).unwrap_or_default();
+    let found = if record.outcome == Outcome::Rejected { String::new() } else { findings(entry) };
+    if !booted.is_empty() || !found.is_empty() {
+        let _ = write!(xml, "<system-out>{}</system-out>", escape(&(booted + &found)));
+    }
+    if let Some(console) = entry.boot_log.as_ref().filter(|_| record.outcome == Outcome::Rejected) {
+        let _ = write!(xml, "<system-err>{}</system-err>", escape(console));
     }
     xml.push_str("</testcase>\n");
 }

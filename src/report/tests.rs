@@ -80,6 +80,12 @@ fn a_boot_is_told_with_its_log() {
     booted["boot"] = json!({"accelerator": "tcg", "seconds": 6.25, "loaded": ["spl", "zfs"], "bound": ["0000:00:04.0"], "taint": 4097, "log": "boot.log"});
     let page = page(&Report::of(vec![record(1, &[booted])], &|name| Some(format!("<{name}>"))));
     assert!(page.contains("<dt>boot</dt><dd>tcg in 6.2 s: loaded spl, zfs; bound 0000:00:04.0; taint 4097</dd>"), "{page}");
+    let shared = json!({"accelerator": "tcg", "seconds": 6.25, "loaded": [], "bound": [], "together_with": ["jool 4.1.15"], "log": "boot.log"});
+    let mut rejected = target("nvidia-open", "6.1.0-56-amd64", "rejected", "check `boot-load` failed");
+    rejected["boot"] = shared;
+    let xml = junit(&Report::of(vec![record(1, &[rejected])], &|name| Some(format!("<{name}>"))));
+    assert!(xml.contains("<system-out>boot: tcg in 6.2 s together with jool 4.1.15: loaded nothing\n</system-out>"), "{xml}");
+    assert!(xml.contains("<system-err>&lt;boot.log&gt;</system-err>"), "{xml}");
     assert!(page.contains("<summary>Boot log</summary><pre>&lt;boot.log&gt;</pre>") && page.contains("<pre>&lt;build.log&gt;</pre>"), "{page}");
 }
 

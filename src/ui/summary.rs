@@ -7,6 +7,7 @@ use super::paint::{Paint, Tone};
 use super::table::{Cell, Squeeze, Table};
 use super::text::{seconds, short_digest, size, time};
 use crate::record::{Outcome, Record, TargetRecord};
+use crate::template::quote_shell;
 
 /// More targets than this that needed no work are counted, not listed.
 const LISTED: usize = 20;
@@ -26,7 +27,17 @@ pub(super) fn lay_out(record: &Record, path: &Path, columns: Option<usize>, pain
     let idle = record.targets.iter().filter(|target| is_idle(target)).count();
     let rows: Vec<Vec<Cell>> = record.targets.iter().filter(|target| idle <= LISTED || !is_idle(target)).map(row).collect();
     let table = if rows.is_empty() { String::new() } else { table(rows).lay_out(columns, paint) };
-    format!("{table}{}\n{}    {}", counts(record, paint), paint.tone("record", Tone::Quiet), path.display())
+    let label = |label: &str| format!("{}{:2$}", paint.tone(label, Tone::Quiet), "", 10 - label.len());
+    let deploy = deploying(record, path).map(|command| format!("\n{}{command}", label("deploy"))).unwrap_or_default();
+    format!("{table}{}\n{}{}{deploy}", counts(record, paint), label("record"), path.display())
+}
+
+/// The command that would bring the images to nodes, if any of them is published.
+fn deploying(record: &Record, path: &Path) -> Option<String> {
+    let published = record.targets.iter().filter(|target| target.index_digest.is_some()).count();
+    let missing = if published < record.targets.len() { " --allow-missing" } else { "" };
+    let path = quote_shell(&path.display().to_string());
+    (published > 0).then(|| format!("kmodforge deploy daemonset {path}{missing} | kubectl apply -f -"))
 }
 
 fn table(rows: Vec<Vec<Cell>>) -> Table {

@@ -15,7 +15,7 @@ use page::{Block, Page};
 use reader::Reader;
 
 /// What a line of a `text` block begins with when a reader would take it for a command.
-const COMMANDS: [&str; 6] = ["$ ", "make ", "kmodforge ", "docker ", "cargo ", "git "];
+const COMMANDS: [&str; 7] = ["$ ", "make ", "kmodforge ", "kubectl ", "docker ", "cargo ", "git "];
 
 fn run(path: &str) {
     let page = Page::read(path);
@@ -48,12 +48,14 @@ pages! {
     air_gap: "docs/air-gap.md",
     checks: "docs/checks.md",
     cli: "docs/cli.md",
+    deploy: "docs/deploy.md",
     design: "docs/design.md",
     distro_profiles: "docs/distro-profiles.md",
     dkms: "docs/dkms.md",
     dkms_packages: "docs/dkms-packages.md",
     driver_profiles: "docs/driver-profiles.md",
     getting_started: "docs/getting-started.md",
+    kmm: "docs/kmm.md",
     performance: "docs/performance.md",
     policy: "docs/policy.md",
     progress_json: "docs/progress-json.md",

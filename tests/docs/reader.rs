@@ -17,7 +17,7 @@ const REGISTRY: &str = "registry.example";
 /// Precedes the output of each command.
 const MARK: &str = "@@@ line ";
 
-/// Somebody with `kmodforge` on the PATH, a Docker Engine, a registry, and a machine that runs a Debian kernel.
+/// Somebody with `kmodforge` on the PATH, a Docker Engine, a registry, a cluster, and a machine that runs a Debian kernel.
 pub(crate) struct Reader {
     home: TempDir,
     registry: String,
@@ -102,6 +102,7 @@ impl Reader {
             .env("DOCKER_CONFIG", home.join(".docker"))
             .env("DOCKER_HOST", variable("KMODFORGE_TEST_DOCKER"))
             .env("PATH", format!("{}:{}", home.join("bin").display(), variable("PATH")))
+            .env("KUBECONFIG", variable("KMODFORGE_TEST_KUBECONFIG"))
             .env("NO_COLOR", "1")
             .env_remove("BUILDKIT_HOST")
             .env_remove("KMODFORGE_BUILDER")

@@ -50,6 +50,21 @@ fn drivers_that_share_a_boot_do_not_answer_for_each_other() {
     assert_eq!(last.boot.unwrap().together_with, [""; 0], "it was booted alone");
 }
 
+#[test]
+fn a_driver_that_is_too_old_for_a_kernel_fails_in_its_own_words_and_alone() {
+    let forge = forge("v4l2loopback, kmf_old");
+    add(&forge, "kmf_old", &module("strlcpy_is_gone(THIS_MODULE->name);", ""), "");
+    let run = forge.run(&["build", "--push", "--profiles", "profiles"]).expect(1);
+    let target = forge.target("kmf_old", newest());
+    assert_eq!((target.outcome, target.digest), (Outcome::Failed, None));
+    run.says(&format!("kmf_old 1 for {} (debian bookworm, amd64) did not compile", newest()));
+    run.says("implicit declaration of function 'strlcpy_is_gone'");
+    run.says("1 target done, 1 failed");
+    let log = std::fs::read_to_string(forge.path(&target.log.unwrap())).unwrap();
+    assert!(log.contains("strlcpy_is_gone"), "{log}");
+    assert!(!run.stdout.contains("kmf_old"), "{}", run.stdout);
+}
+
 /// A PCI driver for QEMU's `edu` device, whose profile asks for the device: it must be bound.
 #[test]
 fn a_driver_binds_the_device_that_its_profile_asks_for() {
@@ -82,9 +97,9 @@ fn a_driver_takes_over_a_device_from_the_kernel_s_own() {
 #[test]
 fn a_device_that_qemu_lacks_is_told() {
     let forge = forge("kmf_nic");
-    add(&forge, "kmf_nic", &pci("kmf_nic", "0x8086, 0x10d3"), "load: {devices: [e1000f]}");
+    add(&forge, "kmf_nic", &pci("kmf_nic", "0x8086, 0x10d3"), "load: {devices: [e1000ee]}");
     let run = forge.run(&["build", "--push", "--boot", "--profiles", "profiles"]).expect(1);
-    run.says("error: QEMU has no device `e1000f`");
+    run.says("error: QEMU has no device `e1000ee`");
     run.says("did you mean `e1000e`?");
     run.does_not_say("compile");
 }

@@ -1,16 +1,19 @@
-//! Kernels that are special: without symbol versions, and without what a driver needs.
+//! Kernels that are special: without symbol versions and with modules in a package of their own, and without what a driver needs.
 
 use kmodforge::record::Outcome;
 
 use crate::forge::{Forge, newest_cloud, newest_sid};
 
 #[test]
-fn a_kernel_without_symbol_versions_raises_no_false_alarm() {
-    let forge = Forge::new("sid", &format!("  - {{drivers: [v4l2loopback@0.15.4], distros: [debian], kernels: [\"{}\"]}}\n", newest_sid()));
-    let run = forge.run(&["build", "--push"]).expect(0);
-    let target = forge.target("v4l2loopback", newest_sid());
-    assert_eq!(target.outcome, Outcome::Built);
-    assert!(target.findings.is_empty(), "{:?}", target.findings);
+fn a_kernel_without_symbol_versions_raises_no_false_alarm_and_takes_the_modules() {
+    let forge = Forge::new("sid", &format!("  - {{drivers: [v4l2loopback@0.15.4, r8125], distros: [debian], kernels: [\"{}\"]}}\n", newest_sid()));
+    let run = forge.run(&["build", "--push", "--boot", "--boot-together"]).expect(0);
+    for driver in ["v4l2loopback", "r8125"] {
+        let target = forge.target(driver, newest_sid());
+        assert_eq!(target.outcome, Outcome::Built);
+        assert!(target.findings.is_empty(), "{:?}", target.findings);
+        assert_eq!(target.boot.unwrap().loaded, [driver]);
+    }
     run.does_not_say("symbol-crc");
 }
 

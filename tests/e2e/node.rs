@@ -12,6 +12,16 @@ use crate::files::{layers, unpack};
 use crate::forge::published;
 use crate::stack::{kept, mirrored, run, scratch, skopeo_copy};
 
+/// A kernel, from its package.
+pub(crate) fn kernel_image(release: &str) -> PathBuf {
+    kernel_modules(release);
+    image_path(release)
+}
+
+fn image_path(release: &str) -> PathBuf {
+    kept("kernels").join(format!("vmlinuz-{release}"))
+}
+
 /// Modules of a kernel and their index, from the kernel's package; nothing is installed.
 fn kernel_modules(release: &str) -> PathBuf {
     static LOCKS: OnceLock<Mutex<BTreeMap<String, &'static Mutex<()>>>> = OnceLock::new();
@@ -19,7 +29,7 @@ fn kernel_modules(release: &str) -> PathBuf {
     let _one_at_a_time = lock.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
 
     let done = kept("kernels").join(release);
-    if done.exists() {
+    if done.exists() && image_path(release).exists() {
         return done;
     }
     let work = scratch();
@@ -32,6 +42,8 @@ fn kernel_modules(release: &str) -> PathBuf {
     fs::create_dir_all(work.path().join("base/lib")).unwrap();
     fs::rename(lib, work.path().join("base/lib/modules")).unwrap();
     run(Command::new("/sbin/depmod").arg("--basedir").arg(work.path().join("base")).arg(release));
+    fs::rename(root.join(format!("boot/vmlinuz-{release}")), image_path(release)).unwrap();
+    let _ = fs::remove_dir_all(&done);
     fs::rename(work.path().join("base/lib/modules").join(release), &done).unwrap();
     done
 }
@@ -56,6 +68,18 @@ impl Node {
 
     pub(crate) fn path(&self, path: &str) -> PathBuf {
         self.root.path().join(path.trim_start_matches('/'))
+    }
+
+    /// The lists of the kernel's own modules, and the files that these need: paths below its directory.
+    pub(crate) fn kernel_files(&self, modules: &[&str]) -> Vec<String> {
+        let below = format!("/lib/modules/{}/", self.release);
+        let shown: String = modules.iter().map(|module| self.modprobe(&[], module)).collect();
+        let mut files: Vec<_> = shown.lines().filter_map(|line| Some(line.split_once(&below)?.1.trim().to_owned())).collect();
+        let lists = fs::read_dir(self.path("usr/lib/modules").join(&self.release)).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        files.extend(lists.filter(|name| name.starts_with("modules.")));
+        files.sort();
+        files.dedup();
+        files
     }
 
     fn modprobe(&self, base: &[&str], module: &str) -> String {

@@ -20,9 +20,11 @@ mod world;
 
 mod attaching;
 mod building;
+mod deploying;
 mod given;
 mod happy;
 mod interrupts;
+mod kmm;
 mod layouts;
 mod local;
 mod publishing;

@@ -84,6 +84,7 @@ impl Setting {
                 modules: vec![PlannedModule { name: module.to_owned(), parameters: BTreeMap::new() }],
                 load: Load { unload: false, ..Load::default() },
                 firmware: false,
+                optional_firmware: None,
             },
             arch: Arch::Arm64,
             packages: vec![self.package.clone()],
@@ -101,8 +102,15 @@ impl Setting {
 
     async fn together(&self, modules: &[&str]) -> Vec<Report> {
         let subjects: Vec<_> = modules.iter().map(|module| self.subject(module)).collect();
-        let reports = self.booter.check_together(&subjects, self.folder.path(), &CancellationToken::new()).await;
-        reports.into_iter().map(Result::unwrap).collect()
+        let (folder, cancel) = (self.folder.path(), CancellationToken::new());
+        let mut reports = Vec::new();
+        for (report, subject) in self.booter.check_together(&subjects, folder, &cancel).await.into_iter().zip(&subjects) {
+            reports.push(match report {
+                Some(report) => report,
+                None => self.booter.check(subject, folder, &cancel).await.unwrap(),
+            });
+        }
+        reports
     }
 
     fn read(&self, name: &str) -> String {

@@ -3,7 +3,7 @@
 use crate::cli::{FleetArgs, GlobalArgs, SelectArgs};
 use crate::commands::plan::arguments;
 use crate::commands::session::{Session, source_date_epoch};
-use crate::commands::{records, selection};
+use crate::commands::{records, selection, signing};
 use crate::deploy::fleet::{Fleet, FleetError};
 use crate::error::{Exit, Failure};
 use crate::image::layer::Compression;
@@ -34,7 +34,7 @@ pub(super) async fn gather(global: &GlobalArgs, args: &FleetArgs, ui: &Ui) -> Re
 }
 
 fn of_files(args: &FleetArgs) -> Result<Vec<TargetRecord>, Failure> {
-    if is_selecting(&args.select) {
+    if is_selecting(&args.select) || args.certificate.sign_cert.is_some() {
         return Err(Failure::new(Exit::Usage, "records and a selection of targets exclude each other")
             .help("name records, whose images are deployed, or drivers and kernels, whose images are looked for in the registry"));
     }
@@ -44,10 +44,13 @@ fn of_files(args: &FleetArgs) -> Result<Vec<TargetRecord>, Failure> {
 }
 
 fn is_selecting(select: &SelectArgs) -> bool {
-    let SelectArgs { project, drivers, source, about_source: _, kernels, kernels_from, distros, arches, repo, tag_template, fallbacks } = select;
+    let SelectArgs { project, drivers, source, kernels, kernels_from, cluster, module, distros, arches, repo, tag_template, fallbacks, about_source: _ } =
+        select;
     project.file.is_some()
         || source.is_some()
         || kernels_from.is_some()
+        || cluster.from_cluster
+        || module.is_some()
         || repo.is_some()
         || tag_template.is_some()
         || !(drivers.is_empty() && kernels.is_empty() && distros.is_empty() && arches.is_empty() && fallbacks.is_empty())
@@ -61,7 +64,8 @@ async fn of_registry(global: &GlobalArgs, args: &FleetArgs, ui: &Ui) -> Result<V
             .help("name one: --repo REGISTRY/PATH, or `repository:` in the project file")
             .help("or name the record of a build: kmodforge-record.json"));
     }
-    let mut plan = selection::plan(&session, &args.select, &arguments(Compression::default(), source_date_epoch()?), ui).await?;
+    let recipe = arguments(Compression::default(), source_date_epoch()?) + &signing::arguments(&args.certificate)?;
+    let mut plan = selection::plan(&session, &args.select, &recipe, ui).await?;
     let registry = session.registry(&args.registry)?;
     let bases = selection::base_digests(&session, &registry, &plan).await;
     selection::settle(&mut plan, &registry, &bases, false).await?;

@@ -31,7 +31,7 @@ use crate::render::{self, ANNOTATION};
 /// # Errors
 /// When none of them says anything.
 pub(super) fn releases(args: &VerifyArgs, image: &LocalImage, files: &Files) -> Result<Vec<KernelRelease>, Failure> {
-    let named = args.kernel.as_deref().or_else(|| label(image));
+    let named = args.kernels.first().map(String::as_str).or_else(|| label(image));
     let texts: Vec<&str> = named.map_or_else(|| files.releases().into_iter().collect(), |named| vec![named]);
     if texts.is_empty() {
         return Err(Failure::new(Exit::Usage, format!("`{}` does not tell which kernel it is for", args.image))

@@ -27,7 +27,8 @@ const BOOT_CHECKS: [(&str, &str); crate::boot::CHECKS.len()] = [
     ("boot-kernel", "the kernel starts and runs the image's programs"),
 ];
 
-pub(super) fn table(image: &str, report: &Report, ui: &Ui) {
+pub(super) fn table(report: &Report, ui: &Ui) {
+    let image = &report.image;
     let findings = &report.judgement.findings;
     for severity in [Severity::Error, Severity::Warning, Severity::Note] {
         let of_severity: Vec<_> = findings.iter().filter(|judged| judged.finding.severity == severity).collect();
@@ -79,14 +80,14 @@ fn article(severity: Severity) -> String {
 
 pub(super) fn json(args: &VerifyArgs, report: &Report) -> Value {
     json!({
-        "image": args.image, "digest": report.digest, "arch": report.arch, "kernel": report.kernel, "headers": report.headers,
+        "image": report.image, "digest": report.digest, "arch": report.arch, "kernel": report.kernel, "headers": report.headers,
         "modules": report.modules, "checks": check::CHECKS.len(), "findings": report.judgement.findings,
         "policy": args.policy, "ignored": report.judgement.ignored, "boot": report.boot,
     })
 }
 
 /// Everything as one SARIF log.
-pub(super) fn sarif(args: &VerifyArgs, reports: &[Report]) -> Value {
+pub(super) fn sarif(reports: &[Report]) -> Value {
     let of_checks = check::CHECKS.iter().map(|check| Rule { id: check.id, summary: check.summary, severity: check.severity });
     let others = BOOT_CHECKS.iter().chain(&policy::CHECKS).map(|(id, summary)| Rule { id, summary, severity: Severity::Error });
     let rules: Vec<_> = of_checks.chain(others).collect();
@@ -96,7 +97,7 @@ pub(super) fn sarif(args: &VerifyArgs, reports: &[Report]) -> Value {
             let counted = report.judgement.findings.iter().map(|judged| Outcome { finding: &judged.finding, accepted: None });
             let accepted = |judged: &Judged| judged.policy.as_ref().map(|change| change.reason.clone());
             let ignored = report.judgement.ignored.iter().map(|judged| Outcome { finding: &judged.finding, accepted: accepted(judged) });
-            Image { name: &args.image, digest: &report.digest, arch: report.arch, kernel: report.kernel.as_str(), outcomes: counted.chain(ignored).collect() }
+            Image { name: &report.image, digest: &report.digest, arch: report.arch, kernel: report.kernel.as_str(), outcomes: counted.chain(ignored).collect() }
         })
         .collect();
     log(CHECKS_PAGE, &rules, &images)

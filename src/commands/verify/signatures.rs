@@ -7,6 +7,7 @@ use crate::check::Signatures;
 use crate::cli::VerifyArgs;
 use crate::error::Failure;
 use crate::image::contents::Contents;
+use crate::kmm::glob_fits;
 use crate::kmod::Module;
 use crate::pki::Distrust;
 use crate::policy::{Policy, Signer};
@@ -25,7 +26,8 @@ pub(super) fn of(args: &VerifyArgs, policy: Option<&Policy>, contents: &Contents
         return Ok(None);
     }
     let (mut faults, mut unproven) = (BTreeMap::new(), BTreeMap::new());
-    for (path, _) in modules {
+    let must_be = |path: &str| args.files_to_sign.is_empty() || args.files_to_sign.iter().any(|glob| glob_fits(glob, path));
+    for (path, _) in modules.iter().filter(|(path, _)| must_be(path)) {
         let bytes = image::read(contents, path.trim_start_matches('/'))?;
         for signers in &wanted {
             match by_any(signers, path, &bytes)? {

@@ -31,6 +31,15 @@ fn architectures_of_a_tag_are_one_entry() {
 }
 
 #[test]
+fn a_tag_has_the_index_of_the_last_push() {
+    let amd64 = fixture::published("v4l2loopback", "6.1.0-56-amd64");
+    let mut arm64 = amd64.clone();
+    let last = crate::reference::Digest::of(b"with arm64");
+    (arm64.target.arch, arm64.index_digest) = ("arm64".into(), Some(last.to_string()));
+    assert_eq!(fleet(&[amd64, arm64]).unwrap().images[0].image.digest, Some(last));
+}
+
+#[test]
 fn what_was_not_pushed_is_missing_with_the_reason() {
     let mut failed = fixture::published("v4l2loopback", "6.1.0-55-amd64");
     (failed.outcome, failed.why, failed.index_digest) = (Outcome::Failed, "did not compile".into(), None);

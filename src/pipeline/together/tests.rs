@@ -48,6 +48,7 @@ fn subject() -> Subject {
             modules: Vec::new(),
             load: Load::default(),
             firmware: false,
+            optional_firmware: None,
         },
         arch: Arch::Amd64,
         packages: Vec::new(),

@@ -153,6 +153,8 @@ FROM toolchain AS build
 ADD source.tar /kmodforge/source/
 WORKDIR /kmodforge/source
 RUN --mount=type=bind,from=headers,source=/headers/usr/src,target=/usr/src \
+    sh -c '! grep -q exclude_bars "$1/include/linux/pci.h" || sed -i '\''s/\(pci_resize_resource(pci_dev, NV_GPU_BAR1, requested_size\))/\1, 0)/'\'' nvidia/nv-pci.c' sh /lib/modules/6.1.0-47-amd64/source
+RUN --mount=type=bind,from=headers,source=/headers/usr/src,target=/usr/src \
     make -j"$(nproc)" -C /kmodforge/source CONFIG_DEBUG_INFO_BTF_MODULES='' SYSOUT=/usr/src/linux-headers-6.1.0-47-amd64 SYSSRC=/lib/modules/6.1.0-47-amd64/source modules
 RUN mkdir -p /modules/opt/lib/modules/6.1.0-47-amd64 /evidence; \
     for text in COPYING* LICEN[CS]E* copyright; do \
