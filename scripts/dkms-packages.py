@@ -2,8 +2,7 @@
 """dkms-packages.py [--suites bookworm,trixie] [--kernel RELEASE] [--only NAME,…] [--boot] [--output docs/dkms-packages.md]
 
 Builds every *-dkms package of Debian by `kmodforge build --source deb:NAME` for one kernel of bookworm, and writes down what came of it.
-A package that does not compile is built again by the real DKMS where that is installed (`--dkms DIR` with its files), to tell a fault of ours
-from one of the driver. Needs the stack of scripts/stack.sh (KMODFORGE_TEST_*) and target/debug/kmodforge or KMODFORGE.
+Needs the stack of scripts/stack.sh (KMODFORGE_TEST_*) and target/debug/kmodforge or KMODFORGE.
 
 Results are kept in target/dkms-packages.json as they come; a later run goes on where an earlier one ended.
 """
@@ -31,7 +30,7 @@ HEAD = """# Debian's DKMS packages
 
 What `kmodforge build --source deb:NAME` makes of the packages of Debian that are called `*-dkms`, for {kernel}. There is no line of code for any of them.
 
-{counts}
+{counts} {missing}
 
 | package | component | version | result | modules | seconds | what |
 |---|---|---|---|---|---|---|
@@ -106,8 +105,9 @@ def word(result):
     return {"unsupported": "not for this kernel", "rejected": "rejected by a check", "timeout": "not done"}.get(result["outcome"], "does not compile")
 
 
-def table(results, kernel):
+def table(results, kernel, known):
     lines, counts = [], {}
+    missing = sum(1 for suite in known for name in known[suite] if name not in results.get(suite, {}))
     for suite in results:
         lines.append(f"| **{suite}** | | | | | | |")
         for name, result in sorted(results[suite].items()):
@@ -118,11 +118,10 @@ def table(results, kernel):
             why = "" if result["outcome"] == "built" else result["why"].replace("|", "\\|").replace("<", "&lt;")
             notes = [finding["message"] for finding in result.get("findings") or [] if finding["severity"] == "warning"]
             why = why or (notes[0].replace("|", "\\|") if notes else "")
-            if result.get("dkms"):
-                why += f" ({result['dkms']})"
             lines.append(f"| {name} | {result['component']} | {result['version']} | {said} | {modules} | {result['seconds']} | {why} |")
     summary = ", ".join(f"{count} {said}" for said, count in sorted(counts.items(), key=lambda item: -item[1]))
-    return HEAD.format(kernel=kernel, counts=f"{sum(counts.values())} packages: {summary}.") + "\n".join(lines) + "\n"
+    missing = f"{missing} more have not been built yet." if missing else ""
+    return HEAD.format(kernel=kernel, counts=f"{sum(counts.values())} packages: {summary}.", missing=missing) + "\n".join(lines) + "\n"
 
 
 def main():
@@ -137,19 +136,22 @@ def main():
     parser.add_argument("--output", default="docs/dkms-packages.md")
     arguments = parser.parse_args()
     results = json.loads(KEPT.read_text()) if KEPT.exists() else {}
-    for suite in arguments.suites.split(","):
+    known = {suite: packages(suite) for suite in arguments.suites.split(",")}
+    for suite in known:
         kept = results.setdefault(suite, {})
-        for name, about in sorted(packages(suite).items(), key=lambda item: item[1]["size"]):
+        for name, about in sorted(known[suite].items(), key=lambda item: item[1]["size"]):
             wanted = not arguments.only or name in arguments.only.split(",")
             if not wanted or about["size"] > arguments.largest or name in kept and not arguments.again:
                 continue
             result = {**about, **build(name, about["version"], suite, arguments.kernel, arguments.boot, arguments.timeout)}
+            if "builder answers" in result["why"]:
+                sys.exit(result["why"])
             print(f"{suite} {name} {about['version']}: {word(result)} {result['seconds']} s {result['why']}", file=sys.stderr, flush=True)
             # Another run may work on another suite.
             results = json.loads(KEPT.read_text()) if KEPT.exists() else results
             results.setdefault(suite, {})[name] = result
             KEPT.write_text(json.dumps(results, indent=1))
-            (ROOT / arguments.output).write_text(table(results, arguments.kernel))
+            (ROOT / arguments.output).write_text(table(results, arguments.kernel, known))
 
 
 main()
