@@ -15,6 +15,7 @@ lint: ## rustfmt, clippy, shellcheck
 	cargo fmt --check
 	cargo clippy --locked --all-targets --all-features -- -D warnings
 	shellcheck -x scripts/*.sh templates/dkms/*.sh tests/dkms/*.sh .ci/run
+	shellcheck templates/systemd/kmodforge-node
 
 test: setup ## unit, command line, documentation and end-to-end tests, on private daemons
 	cargo test --locked --features e2e --no-run

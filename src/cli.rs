@@ -17,7 +17,7 @@ mod verbs;
 pub use attach::AttachArgs;
 pub use boot::BootArgs;
 pub use build::{BuildArgs, Compression, Progress};
-pub use deploy::{DaemonsetArgs, DeployCommand, FleetArgs, KmmArgs, PodArgs};
+pub use deploy::{DaemonsetArgs, DeployCommand, ExtensionKind, FleetArgs, HelmArgs, KmmArgs, PodArgs, SystemdArgs, SystemdFormat};
 pub use report::ReportArgs;
 pub use select::{ClusterArgs, ProjectArgs, RegistryArgs, SelectArgs, SourceArgs};
 pub use sign::{KeyArg, SignArgs, SignCertArgs, SignImageArgs};

@@ -2,8 +2,10 @@
 
 pub mod daemonset;
 pub mod fleet;
+pub mod helm;
 pub mod kmm;
 pub mod loader;
 pub mod manifest;
 pub mod naming;
 pub mod nodes;
+pub mod systemd;

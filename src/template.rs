@@ -55,6 +55,15 @@ pub fn render<C: Serialize>(name: &str, context: &C) -> Result<String, TemplateE
     engine.render(name, &Context::from_serialize(context).map_err(failed)?).map_err(failed)
 }
 
+/// An embedded file that is taken as it is.
+///
+/// # Errors
+/// When there is no such file.
+pub fn text(name: &str) -> Result<String, TemplateError> {
+    let file = Templates::get(name).ok_or_else(|| TemplateError { name: name.to_owned(), message: "there is no such template".into() })?;
+    Ok(String::from_utf8_lossy(&file.data).into_owned())
+}
+
 /// Digest of an embedded template's text.
 ///
 /// # Errors

@@ -72,7 +72,7 @@ Examples:
   kmodforge verify registry.example/drivers/v4l2loopback:0.15.3-6.1.0-56-amd64
   kmodforge verify oci:out --arch arm64 --format json
   kmodforge verify registry.example/other/zfs:6.1 --kernel 6.1.0-56-amd64 --driver zfs
-  kmodforge verify registry.example/drivers/zfs:2.3.9 --policy policy.yaml --format sarif > findings.sarif
+  kmodforge verify oci:out --policy policy.yaml --format sarif
   kmodforge verify --module module.yaml --kernel 6.1.0-56-amd64")]
 pub struct VerifyArgs {
     /// Registry reference, `oci:DIR` or `oci-archive:FILE`.

@@ -1,9 +1,12 @@
 //! `kmodforge deploy`: manifests and units for what is published, on standard output.
 
 mod daemonset;
+mod files;
 mod fleet;
+mod helm;
 mod kmm;
 mod kustomize;
+mod systemd;
 
 use crate::cli::{DeployCommand, GlobalArgs};
 use crate::error::{Exit, Failure};
@@ -17,6 +20,8 @@ pub async fn run(global: &GlobalArgs, command: DeployCommand, ui: &Ui) -> Result
     match command {
         DeployCommand::Daemonset(args) => daemonset::run(&fleet::gather(global, &args.fleet, ui).await?, &args, ui)?,
         DeployCommand::Kmm(args) => kmm::run(global, &args, ui).await?,
+        DeployCommand::Helm(args) => helm::run(global, &args, ui).await?,
+        DeployCommand::Systemd(args) => systemd::run(global, &args, ui).await?,
     }
     Ok(Exit::Done)
 }

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use self::image::Files;
+use self::image::{Files, Modules};
 use self::kernel::Kernels;
 use super::local_image::{LocalImage, Named, fetch};
 use super::selection;
@@ -162,7 +162,7 @@ impl Gate<'_> {
         let arch = opened.image.arch().unwrap_or_else(host_arch);
         let target = self.kernels.target(&kernel, arch, opened.driver.as_ref()).await?;
         let facts = self.kernels.facts(&target, folder).await?;
-        let (modules, unreadable) = opened.files.modules_for(&opened.contents, &kernel)?;
+        let Modules { modules, unreadable } = opened.files.modules_for(&opened.contents, &kernel)?;
         let modules_dep = opened.files.modules_dep(&opened.contents, &kernel);
         let signatures = signatures::of(self.args, self.policy, &opened.contents, &modules)?;
         let expectations = opened.driver.is_some().then(|| expectations(&target, &modules));
@@ -178,8 +178,9 @@ impl Gate<'_> {
         findings.extend(check::run_all(&subject));
         if modules.is_empty() {
             let releases = opened.files.releases().into_iter().collect::<Vec<_>>().join(", ");
-            let missing = findings.iter_mut().find(|finding| finding.check == "modules-present");
-            missing.into_iter().for_each(|finding| finding.found = Some(format!("modules for {releases}")));
+            if let Some(missing) = findings.iter_mut().find(|finding| finding.check == "modules-present") {
+                missing.found = Some(format!("modules for {releases}"));
+            }
         }
         if findings.iter().any(|finding| finding.severity == Severity::Error) {
             findings.extend(self.configured_otherwise(opened, &facts, &modules, folder).await);

@@ -194,7 +194,7 @@ fn notes(
         let others: Vec<_> = selection.neighbours.iter().map(ToString::to_string).collect();
         notes.push(format!("nodes with {} and with {} look alike: pods ask `uname -r`, and idle on the others", image.kernel, others.join(", ")));
     }
-    for (namespace, _) in namespaces {
+    for namespace in namespaces.keys() {
         notes.push(if is_the_cluster_s(namespace) {
             format!("the namespace `{namespace}` must allow privileged pods: `{POD_SECURITY}`")
         } else {

@@ -152,7 +152,7 @@ impl Loader<'_> {
 }
 
 /// Whether `$module` is loaded and initialised, by `/proc/modules` (fs/proc, `kernel/module/procfs.c`).
-const LIVE: &str = r#"grep -q "^$module .* Live " /proc/modules"#;
+const LIVE: &str = r#"grep -qs "^$module .* Live " /proc/modules"#;
 
 const LOAD: &str = r#"fail() { echo "$*" >&2; exit 1; }
 is_loaded() { [ -e "/sys/module/$1/initstate" ]; }

@@ -48,11 +48,15 @@ impl Object {
     }
 
     fn yaml(&self) -> Result<String, UnwritableObject> {
-        // Texts of several lines stay readable, long ones whole.
-        let options = serde_saphyr::ser_options! { folded_wrap_chars: 4096 };
-        let text = serde_saphyr::to_string_with_options(&self.value, options);
-        text.map_err(|error| UnwritableObject { kind: self.kind().to_owned(), message: error.to_string() })
+        yaml(self.kind(), &self.value)
     }
+}
+
+/// Anything as YAML: texts of several lines stay readable, long ones whole. `kind` says what it is, should that fail.
+pub(crate) fn yaml(kind: &str, value: &impl Serialize) -> Result<String, UnwritableObject> {
+    let options = serde_saphyr::ser_options! { folded_wrap_chars: usize::MAX };
+    let text = serde_saphyr::to_string_with_options(value, options);
+    text.map_err(|error| UnwritableObject { kind: kind.to_owned(), message: error.to_string() })
 }
 
 /// All objects as one stream of documents.
@@ -133,7 +137,7 @@ mod tests {
         let stream = stream(&[object(None, "a", "1"), object(None, "b", "line\nline\n")]).unwrap();
         assert_eq!(
             stream,
-            "---\napiVersion: v1\nkind: ConfigMap\ndata:\n  text: '1'\nmetadata:\n  name: a\n\
+            "---\napiVersion: v1\nkind: ConfigMap\ndata:\n  text: \"1\"\nmetadata:\n  name: a\n\
              ---\napiVersion: v1\nkind: ConfigMap\ndata:\n  text: |\n    line\n    line\nmetadata:\n  name: b\n"
         );
     }

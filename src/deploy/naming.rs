@@ -78,8 +78,8 @@ mod tests {
         assert_eq!(name(&["kmf", "5.10.109+"]), "kmf-5-10-109-057bddad");
         let long = name(&["v4l2loopback", "debian", "bookworm-backports", "6.12.107-deb12-cloud-amd64-and-then-some"]);
         let other = name(&["v4l2loopback", "debian", "bookworm-backports", "6.12.107-deb12-cloud-amd64-and-then-more"]);
-        assert_eq!((long.len(), other.len()), (LENGTH, LENGTH));
-        assert_eq!(long[..LENGTH - HASH], other[..LENGTH - HASH]);
+        assert!(long.len() <= LENGTH && other.len() <= LENGTH);
+        assert_eq!(long[..LENGTH - 2 * HASH], other[..LENGTH - 2 * HASH]);
         assert_ne!(long, other);
     }
 

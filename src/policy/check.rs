@@ -5,10 +5,11 @@ use std::path::Path;
 use super::licence::{Licence, NotOne};
 use super::{CHECKS, Policy, PolicyFile, Signer, SignerRule};
 use crate::attest::PublicKey;
+use crate::boot;
+use crate::check;
 use crate::error::Failure;
 use crate::pki::Certificate;
 use crate::yaml::{Source, Spot, Trail, nearest};
-use crate::{boot, check};
 
 /// Something in a policy that cannot be meant, and where it is.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -31,7 +32,7 @@ pub enum Reason {
     OfPolicy(String),
     /// No reason is given.
     #[error("`reason` is empty")]
-    NoReason,
+    Unexplained,
     /// A list that would let nothing pass.
     #[error("`{0}` is empty: nothing would pass")]
     Empty(&'static str),
@@ -51,7 +52,7 @@ pub enum Reason {
     Key(String),
     /// The name of a signer is empty.
     #[error("`name` is empty")]
-    NoName,
+    Unnamed,
     /// A file that the policy names cannot be read.
     #[error("the {what} `{file}` cannot be used: {reason}")]
     File {
@@ -92,7 +93,7 @@ fn check_rules(file: &PolicyFile, source: &Source) -> Result<()> {
             return Err(Impossible { spot: Box::new(source.key_spot(&trail)), reason: Reason::UnknownCheck(id.clone()) });
         }
         if rule.reason.trim().is_empty() {
-            return Err(fail(source, &trail.then("reason"), Reason::NoReason));
+            return Err(fail(source, &trail.then("reason"), Reason::Unexplained));
         }
     }
     Ok(())
@@ -110,7 +111,7 @@ fn signers(rules: &[SignerRule], source: &Source, folder: &Path) -> Result<Vec<S
                 let read = |bytes: &[u8]| Certificate::parse(bytes).map_err(|error| error.to_string());
                 Ok(Signer::Certificate(Box::new(open(source, &trail.then("certificate"), "certificate", (folder, file), read)?)))
             }
-            SignerRule::Name(name) if name.trim().is_empty() => Err(fail(source, &trail.then("name"), Reason::NoName)),
+            SignerRule::Name(name) if name.trim().is_empty() => Err(fail(source, &trail.then("name"), Reason::Unnamed)),
             SignerRule::Name(name) => Ok(Signer::Name(name.clone())),
             SignerRule::Key(text) => number(text).map(Signer::Key).ok_or_else(|| fail(source, &trail.then("key"), Reason::Key(text.clone()))),
         }
@@ -169,19 +170,19 @@ impl From<Impossible> for Failure {
         let label = match &reason {
             Reason::UnknownCheck(_) => "expected the id of a check".to_owned(),
             Reason::OfPolicy(_) => "leave it out".into(),
-            Reason::NoReason => "expected words for those who read the report".into(),
+            Reason::Unexplained => "expected words for those who read the report".into(),
             Reason::Empty(_) => "expected at least one entry, or no such key".into(),
             Reason::Duplicate(_) => "the second one is here".into(),
             Reason::Licence { why, .. } => why.advice().into(),
             Reason::Key(_) => "expected hexadecimal digits, as `modinfo` shows them in `sig_key`".into(),
-            Reason::NoName => "expected the signer's name in full: `CN=driver signing, O=Example`".into(),
+            Reason::Unnamed => "expected the signer's name in full: `CN=driver signing, O=Example`".into(),
             Reason::File { what: "certificate", .. } => "expected a certificate, PEM or DER, beside the policy".into(),
             Reason::File { .. } => "expected a public key on the curve P-256, as `cosign generate-key-pair` writes it into `cosign.pub`".into(),
         };
         let failure = spot.failure(reason.to_string(), &label);
         let word = match &reason {
             Reason::UnknownCheck(id) => nearest(id, known_checks()).map(str::to_owned),
-            Reason::Licence { text, .. } => nearest(text, Licence::names()).map(str::to_owned),
+            Reason::Licence { text, .. } => Licence::nearest(text).map(str::to_owned),
             _ => None,
         };
         match (word, &reason) {

@@ -3,6 +3,8 @@
 use spdx::expression::{ExprNode, Operator};
 use spdx::{AdditionItem, Expression, LicenseItem, LicenseReq, ParseMode};
 
+use crate::yaml::nearest;
+
 /// A licence, perhaps with an exception: one name, no choice.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Licence {
@@ -49,10 +51,11 @@ impl Licence {
         }
     }
 
-    /// Every name that SPDX lists, but those of old.
-    pub(super) fn names() -> impl Iterator<Item = &'static str> {
-        let names = spdx::identifiers::LICENSES.iter().map(|licence| licence.name);
-        names.filter(|name| spdx::license_id(name).is_some_and(|id| !id.is_deprecated()))
+    /// The name that is most likely meant: of a name of old, what it is called today.
+    pub(super) fn nearest(text: &str) -> Option<&'static str> {
+        let names = || spdx::identifiers::LICENSES.iter().map(|licence| licence.name);
+        let current = || names().filter(|name| spdx::license_id(name).is_some_and(|id| !id.is_deprecated()));
+        current().find(|name| name.strip_suffix("-only") == Some(text)).or_else(|| nearest(text, current()))
     }
 
     /// By its name of today: `GPL-2.0` and `GPL-2.0+` are names of old.

@@ -9,19 +9,36 @@ use std::sync::OnceLock;
 use serde_json::{Value, json};
 
 use crate::files::{layers, unpack};
-use crate::forge::{Forge, newest, oldest};
+use crate::forge::{Forge, image, newest, oldest};
 use crate::kubernetes::{documents, find};
-use crate::light::{REPOSITORY, built, pushed};
 use crate::node::{Node, kernel_image};
 use crate::stack::{run, scratch, skopeo_copy};
 
-const DRIVER: &str = "v4l2loopback";
+pub(crate) const DRIVER: &str = "v4l2loopback";
 /// A module of the kernel that the test's driver takes the place of.
 const RIVAL: &str = "dummy";
 /// One that it wants to be loaded before it.
 const FRIEND: &str = "ifb";
 /// One that it needs.
 const NEEDED: &str = "videodev";
+
+pub(crate) const REPOSITORY: &str = "deploy";
+
+/// What is deployed: the driver for two kernels, published once.
+pub(crate) fn built() -> &'static Forge {
+    static BUILT: OnceLock<Forge> = OnceLock::new();
+    BUILT.get_or_init(|| {
+        let kernels = format!("[\"{}\", \"{}\"]", newest(), oldest());
+        let forge = Forge::new(REPOSITORY, &format!("  - {{drivers: [{DRIVER}], distros: [debian], kernels: {kernels}}}\n"));
+        forge.run(&["build", "--push"]).expect(0).says("deploy    kmodforge deploy daemonset kmodforge-record.json | kubectl apply -f -");
+        forge
+    })
+}
+
+/// The image of the newest kernel.
+fn pushed() -> String {
+    image(REPOSITORY, DRIVER, &built().target(DRIVER, newest()).target.version, newest())
+}
 
 /// A pod as the manifest has it.
 struct Pod(Value);
@@ -30,9 +47,7 @@ impl Pod {
     /// Of the `DaemonSet` for a kernel, deployed from a record that says more about the driver than its profile.
     fn of(kernel: &str) -> Self {
         let mut record = serde_json::to_value(built().record()).unwrap();
-        let targets = record["targets"].as_array_mut().unwrap();
-        targets.retain(|target| target["target"]["driver"] == DRIVER);
-        for target in targets {
+        for target in record["targets"].as_array_mut().unwrap() {
             let rollout = &mut target["rollout"];
             rollout["loads"][0]["parameters"] = json!({ "video_nr": "7", "card_label": "it's two" });
             rollout["remove_first"] = json!([RIVAL]);
@@ -166,9 +181,9 @@ fn said() -> &'static str {
     SAID.get_or_init(|| {
         let (ours, elsewhere) = (Pod::of(newest()), Pod::of(oldest()));
         let root = scratch();
-        let node = Node::new(&pushed(DRIVER, newest()), newest());
+        let node = Node::new(&pushed(), newest());
         let layout = scratch();
-        skopeo_copy(&pushed(DRIVER, newest()), layout.path());
+        skopeo_copy(&pushed(), layout.path());
         unpack(&layers(layout.path()), root.path());
         let modules = format!("lib/modules/{}", newest());
         for file in node.kernel_files(&[RIVAL, FRIEND, NEEDED]) {
@@ -248,7 +263,7 @@ fn what_is_in_the_way_goes_first() {
 
 fn built_module() -> std::path::PathBuf {
     let (layout, root) = (scratch(), scratch());
-    skopeo_copy(&pushed(DRIVER, newest()), layout.path());
+    skopeo_copy(&pushed(), layout.path());
     unpack(&layers(layout.path()), root.path());
     let kept = crate::stack::kept("scratch").join("the-module.ko");
     fs::copy(root.path().join(format!("opt/lib/modules/{}/extra/{DRIVER}.ko", newest())), &kept).unwrap();

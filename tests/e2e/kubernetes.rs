@@ -7,8 +7,8 @@ use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
-use crate::forge::{Forge, newest};
-use crate::light::{REPOSITORY, built};
+use crate::daemonset::{DRIVER, REPOSITORY, built};
+use crate::forge::{Forge, newest, oldest};
 use crate::stack::{run, setting};
 
 /// The documents of a stream.
@@ -46,12 +46,12 @@ pub(crate) fn validate(manifest: &Path) {
     }
 }
 
-/// A forge with the record of what is published, in which a driver asks for everything.
-fn forge() -> Forge {
+/// A forge with the record of what is published, in which one image asks for everything.
+pub(crate) fn forge() -> Forge {
     let forge = Forge::new(REPOSITORY, "  []\n");
     let mut record = serde_json::to_value(built().record()).unwrap();
     for target in record["targets"].as_array_mut().unwrap() {
-        if target["target"]["driver"] == "jool" {
+        if target["target"]["kernel"] == oldest() {
             let rollout = &mut target["rollout"];
             (rollout["firmware"], rollout["firmware_directory"]) = (json!(true), json!("/var/lib/firmware"));
             rollout["hints"] = json!({
@@ -142,11 +142,11 @@ fn kustomize_makes_the_same_objects() {
 /// The registry is asked when there is no record: the same manifest comes out.
 #[test]
 fn records_and_the_registry_tell_the_same() {
-    let driver = built().target("v4l2loopback", newest()).target;
-    let matrix = format!("  - {{drivers: [v4l2loopback@{}], distros: [debian], kernels: [\"{}\"]}}\n", driver.version, newest());
+    let target = built().target(DRIVER, newest()).target;
+    let matrix = format!("  - {{drivers: [{DRIVER}], distros: [debian], kernels: [\"{}\"]}}\n", newest());
     let forge = Forge::new(REPOSITORY, &matrix);
     let mut record = built().record();
-    record.targets.retain(|target| target.target == driver);
+    record.targets.retain(|it| it.target == target);
     fs::write(forge.path("record.json"), serde_json::to_string(&record).unwrap()).unwrap();
     let of_record = forge.run(&["deploy", "daemonset", "record.json"]).expect(0).stdout;
     assert_eq!(forge.run(&["deploy", "daemonset"]).expect(0).stdout, of_record);

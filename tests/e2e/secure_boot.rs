@@ -82,7 +82,7 @@ fn signed_module(forge: &Forge, layout: &Path, name: &str, key: &str, certificat
 }
 
 /// A folder as an initramfs (`Documentation/driver-api/early-userspace/buffer-format.rst`).
-fn initramfs(root: &Path, archive: &Path) {
+pub(crate) fn initramfs(root: &Path, archive: &Path) {
     let mut find = Command::new("sh");
     find.args(["-c", "find . -print0 | cpio --quiet -0 -o -H newc"]).current_dir(root).stdin(Stdio::null());
     fs::write(archive, find.output().unwrap().stdout).unwrap();

@@ -93,21 +93,21 @@ async fn layers_of_docker_lie_on_each_other() {
     let ran = world.run(&["verify", "oci:image"]).await.ended(0);
     assert_data_eq!(
         ran.out,
-        str![[r#"
+        str![[r"
 oci:image (amd64): 18 checks passed against linux-headers-6.1.0-56-amd64 6.1.192-2 (/opt/lib/modules/6.1.0-56-amd64/extra/kmf_core.ko)
 
-"#]]
+"]]
     );
     assert_data_eq!(
         ran.err,
-        str![[r#"
+        str![[r"
 warning[firmware]: firmware that `kmf_core.ko` may ask for is not in the image
   file      /opt/lib/modules/6.1.0-56-amd64/extra/kmf_core.ko
   found     nothing at `kmf/core.bin`
   expected  a file below /firmware for each
   help      add it to the profile's `firmware`, or its name to `optional`
 
-"#]]
+"]]
     );
 }
 
@@ -130,12 +130,12 @@ async fn several_kernels_are_verified_one_by_one() {
     let ran = world.run(&["verify", "oci:image"]).await.ended(0);
     assert_data_eq!(
         ran.out.as_str(),
-        str![[r#"
+        str![[r"
 oci:image (amd64): 18 checks passed against linux-headers-6.1.0-54-amd64 6.1.192-2 (/usr/lib/modules/6.1.0-54-amd64/updates/kmf_core.ko.xz)
 oci:image (amd64): 18 checks passed against linux-headers-6.1.0-55-amd64 6.1.192-2 (/usr/lib/modules/6.1.0-55-amd64/updates/dkms/kmf_core.ko.zst)
 oci:image (amd64): 18 checks passed against linux-headers-6.1.0-56-amd64 6.1.192-2 (/usr/lib/modules/6.1.0-56-amd64/kernel/drivers/misc/kmf_core.ko.gz)
 
-"#]]
+"]]
     );
     let one = world.run(&["verify", "oci:image", "--kernel", "6.1.0-55-amd64"]).await.ended(0);
     assert_eq!(one.out, ran.out.lines().nth(1).unwrap().to_owned() + "\n");
@@ -144,7 +144,7 @@ oci:image (amd64): 18 checks passed against linux-headers-6.1.0-56-amd64 6.1.192
     let none = world.run(&["verify", "oci:image", "--kernel", "6.1.0-53-amd64", "--cache-dir", "DIR/cache2"]).await.ended(3);
     assert_data_eq!(
         none.errors(),
-        str![[r#"
+        str![[r"
 error[modules-present]: the image holds no module for 6.1.0-53-amd64
   found     modules for 6.1.0-54-amd64, 6.1.0-55-amd64, 6.1.0-56-amd64
 error[depmod]: the image has no `modules.dep` for 6.1.0-53-amd64; modprobe finds no module
@@ -156,19 +156,19 @@ error: `oci:image` (amd64) does not pass 2 checks for 6.1.0-53-amd64
   against   linux-headers-6.1.0-53-amd64 6.1.192-2
 exit 3
 
-"#]]
+"]]
     );
     let gone = world.run(&["verify", "oci:image", "--cache-dir", "DIR/cache2"]).await.ended(1);
     assert_data_eq!(
         gone.errors(),
-        str![[r#"
+        str![[r"
 error: no kernel of debian matches `6.1.0-55-amd64`
   looked in  bookworm: 2 amd64 kernels
   nearest    6.1.0-54-amd64, 6.1.0-53-amd64
   help       list them: kmodforge kernels list --distro debian
 exit 1
 
-"#]]
+"]]
     );
 }
 
@@ -184,7 +184,7 @@ async fn what_no_image_tells_is_asked() {
     }
     assert_data_eq!(
         told,
-        str![[r#"
+        str![[r"
 error: `oci:bare` does not tell which kernel it is for
   found     no `lib/modules/<release>`, but `/opt/driver/kmf_core.ko`
   help      name it: --kernel RELEASE
@@ -195,7 +195,7 @@ exit 1
 error: `6.1.0-56-amd64;x` is not a kernel release: `;` is not allowed in it
 exit 2
 
-"#]]
+"]]
     );
 }
 
@@ -211,7 +211,7 @@ async fn files_that_are_no_modules_are_findings() {
     Image::new(vec![tar.bytes()]).write(&world.path("work/image"));
     assert_data_eq!(
         world.run(&["verify", "oci:image"]).await.ended(3).err,
-        str![[r#"
+        str![[r"
 error[elf-format]: `cut.ko.xz` is not a kernel module
   file      /lib/modules/6.1.0-56-amd64/extra/cut.ko.xz
   found     damaged xz data: premature eof
@@ -229,7 +229,7 @@ error: `oci:image` (amd64) does not pass 1 check for 6.1.0-56-amd64
   failed    elf-format
   against   linux-headers-6.1.0-56-amd64 6.1.192-2
 
-"#]]
+"]]
     );
 }
 
@@ -252,7 +252,7 @@ async fn an_image_for_another_kernel_says_in_what_it_differs() {
     Image::new(vec![tar.bytes()]).write(&world.path("work/image"));
     assert_data_eq!(
         world.run(&["verify", "oci:image", "--kernel", "6.1.0-56-amd64"]).await.ended(3).err,
-        str![[r#"
+        str![[r"
 error[vermagic]: `kmf_core.ko` was compiled for another kernel than 6.1.0-56-amd64
   file      /lib/modules/6.1.0-54-amd64/kmf_core.ko
   found     6.12.117+deb13-amd64 SMP preempt mod_unload modversions
@@ -309,6 +309,6 @@ error: `oci:image` (amd64) does not pass 5 checks for 6.1.0-56-amd64
   failed    vermagic, symbol-crc, module-struct, compiler, depmod
   against   linux-headers-6.1.0-56-amd64 6.1.192-2
 
-"#]]
+"]]
     );
 }

@@ -23,6 +23,7 @@ mod building;
 mod deploying;
 mod given;
 mod happy;
+mod hosting;
 mod interrupts;
 mod kmm;
 mod layouts;

@@ -60,7 +60,7 @@ async fn every_violation_of_a_policy_is_told() {
     assert_eq!(ran.out, "");
     assert_data_eq!(
         ran.err,
-        str![[r#"
+        str![[r"
 error[module-signature]: `kmf_core.ko` is not signed
   file      /opt/lib/modules/6.1.0-56-amd64/extra/kmf_core.ko
   found     not signed
@@ -85,7 +85,7 @@ error: `REGISTRY/drivers/kmf:1.0-6.1.0-56-amd64` (amd64) does not pass 5 checks 
   failed    module-signature, policy-licence, policy-boot, policy-signature, policy-documents
   against   linux-headers-6.1.0-56-amd64 6.1.192-2
 
-"#]]
+"]]
     );
 }
 
@@ -97,7 +97,7 @@ async fn documents_need_no_signature_where_no_key_is_named() {
     world.write("policy.yaml", "documents: [provenance]\n");
     assert_data_eq!(
         world.run(&["verify", IMAGE, "--policy", "policy.yaml"]).await.ended(3).errors(),
-        str![[r#"
+        str![[r"
 error[policy-documents]: no `provenance` is attached to the image
   found     no provenance
   expected  one about this digest
@@ -106,7 +106,7 @@ error: `REGISTRY/drivers/kmf:1.0-6.1.0-56-amd64` (amd64) does not pass 1 check f
   against   linux-headers-6.1.0-56-amd64 6.1.192-2
 exit 3
 
-"#]]
+"]]
     );
 }
 
@@ -131,7 +131,7 @@ async fn a_signature_of_another_image_counts_for_nothing() {
     }
     assert_data_eq!(
         world.run(&["verify", IMAGE, "--policy", "policy.yaml"]).await.ended(3).errors(),
-        str![[r#"
+        str![[r"
 error[policy-signature]: the image is not signed with the policy's cosign key
   found     signature: 2 of another digest
   expected  one with this key, of this digest
@@ -141,7 +141,7 @@ error: `REGISTRY/drivers/kmf:1.0-6.1.0-56-amd64` (amd64) does not pass 1 check f
   against   linux-headers-6.1.0-56-amd64 6.1.192-2
 exit 3
 
-"#]]
+"]]
     );
 }
 
@@ -152,12 +152,12 @@ async fn a_boot_that_the_policy_demands_is_made() {
     // There is no QEMU on the path.
     assert_data_eq!(
         world.run(&["verify", IMAGE, "--policy", "policy.yaml"]).await.ended(1).errors(),
-        str![[r#"
+        str![[r"
 error: there is no `qemu-system-x86_64`
   help      install it (Debian: apt install qemu-system-x86), or leave out --boot
 exit 1
 
-"#]]
+"]]
     );
 }
 
@@ -171,7 +171,7 @@ async fn policies_that_cannot_be_used() {
     }
     assert_data_eq!(
         told,
-        str![[r#"
+        str![[r"
 error: the policy `nowhere.yaml` cannot be read: No such file or directory (os error 2)
 exit 2
 error: unknown key `licenses`
@@ -182,7 +182,7 @@ error: unknown key `licenses`
   help      did you mean `licences`?
 exit 2
 
-"#]]
+"]]
     );
     world.write("right.yaml", "licences: [MIT]\n");
     assert_eq!(world.run(&["profile", "check", "right.yaml"]).await.ended(0).out, "right.yaml: policy\n");
@@ -197,7 +197,7 @@ async fn rules_of_a_policy_decide_what_counts() {
     let verify = async |options: &[&str]| world.run(&[&["verify", "oci:bare"], options].concat()).await;
     assert_data_eq!(
         verify(&[]).await.ended(3).err,
-        str![[r#"
+        str![[r"
 error[depmod]: the image has no `modules.dep` for 6.1.0-56-amd64; modprobe finds no module
   found     none
   expected  /opt/lib/modules/6.1.0-56-amd64/modules.dep
@@ -211,13 +211,13 @@ error: `oci:bare` (amd64) does not pass 1 check for 6.1.0-56-amd64
   failed    depmod
   against   linux-headers-6.1.0-56-amd64 6.1.192-2
 
-"#]]
+"]]
     );
 
     world.write("policy.yaml", "checks:\n  depmod: {severity: ignore, reason: nodes run depmod}\n  firmware: {severity: error, reason: nodes have none}\n");
     assert_data_eq!(
         verify(&["--policy", "policy.yaml"]).await.ended(3).err,
-        str![[r#"
+        str![[r"
 error[firmware]: firmware that `kmf_core.ko` may ask for is not in the image
   file      /lib/modules/6.1.0-56-amd64/kmf_core.ko
   found     nothing at `kmf/core.bin`
@@ -229,12 +229,12 @@ error: `oci:bare` (amd64) does not pass 1 check for 6.1.0-56-amd64
   failed    firmware
   against   linux-headers-6.1.0-56-amd64 6.1.192-2
 
-"#]]
+"]]
     );
     world.write("policy.yaml", "checks:\n  depmod: {severity: warning, reason: nodes run depmod}\n");
     assert_data_eq!(
         verify(&["--policy", "policy.yaml"]).await.ended(0).err,
-        str![[r#"
+        str![[r"
 warning[depmod]: the image has no `modules.dep` for 6.1.0-56-amd64; modprobe finds no module
   found     none
   expected  /opt/lib/modules/6.1.0-56-amd64/modules.dep
@@ -246,7 +246,7 @@ warning[firmware]: firmware that `kmf_core.ko` may ask for is not in the image
   expected  a file below /firmware for each
   help      add it to the profile's `firmware`, or its name to `optional`
 
-"#]]
+"]]
     );
 
     world.write("policy.yaml", "checks:\n  depmod: {severity: ignore, reason: nodes run depmod}\n  firmware: {severity: note, reason: unused}\n");

@@ -56,7 +56,7 @@ impl Files {
 
     /// The modules for a kernel, and what is said about those that are none. An image for one kernel is taken to be meant for the one that is asked
     /// about.
-    pub(super) fn modules_for(&self, contents: &Contents, kernel: &KernelRelease) -> Result<(Vec<(String, Module)>, Vec<Finding>), Failure> {
+    pub(super) fn modules_for(&self, contents: &Contents, kernel: &KernelRelease) -> Result<Modules, Failure> {
         let several = self.releases().len() > 1;
         let is_meant = |path: &&String| !several || place(path).is_some_and(|(release, _)| release == kernel.directory());
         let paths: Vec<&String> = self.modules.iter().filter(is_meant).collect();
@@ -70,7 +70,7 @@ impl Files {
                 (path, Err(error)) => findings.push(unreadable(&error).file(path)),
             }
         }
-        Ok((modules, findings))
+        Ok(Modules { modules, unreadable: findings })
     }
 
     pub(super) fn modules_dep(&self, contents: &Contents, kernel: &KernelRelease) -> Option<String> {
@@ -78,6 +78,14 @@ impl Files {
         let path = self.indexes.iter().find(|path| path.ends_with(&end))?;
         contents.read(path).ok().flatten().map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
     }
+}
+
+/// The modules of an image for a kernel.
+pub(super) struct Modules {
+    /// By their paths in the image.
+    pub(super) modules: Vec<(String, Module)>,
+    /// What is said about files that are named like modules and are none.
+    pub(super) unreadable: Vec<Finding>,
 }
 
 /// The release that a module lies below, and its path there; depmod passes over `build` and `source`, which lead to headers.

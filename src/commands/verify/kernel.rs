@@ -137,7 +137,7 @@ impl<'a> Kernels<'a> {
             options: Arc::new(SolveOptions::default()),
         };
         let (sender, _) = tokio::sync::mpsc::unbounded_channel();
-        Ok(builder.solve(request, output, sender, self.cancel.clone()).await.map_err(explain_solve)?)
+        builder.solve(request, output, sender, self.cancel.clone()).await.map_err(explain_solve)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use k8s_openapi::api::core::v1::{Capabilities, Container, EnvVar, NodeSelectorRequirement, PodSpec, SeccompProfile, SecurityContext};
 
-use super::pod::{arches, common, host_path, mount, one_of, placed, shell, small};
+use super::pod::{arches, command, common, host_path, mount, one_of, placed, small};
 use super::{DeployError, Options, Role, daemon_set, label_of};
 use crate::deploy::fleet::FleetImage;
 use crate::deploy::loader::Loader;
@@ -16,7 +16,7 @@ const SOCKETS: &str = "/var/lib/kubelet/device-plugins";
 
 /// One `DaemonSet` per driver, system and architectures: what a plugin needs does not change with the kernel.
 pub(super) fn objects(images: &[FleetImage], selections: &[Selection], options: &Options) -> Result<Vec<Object>, DeployError> {
-    let pairs: Vec<_> = images.iter().zip(selections).collect();
+    let pairs: Vec<_> = images.iter().zip(selections).filter(|(image, _)| image.rollout.hints.device_plugin.is_some()).collect();
     let same = |a: &&FleetImage, b: &&FleetImage| (&a.driver, &a.distro, &a.distro_release, &a.arches) == (&b.driver, &b.distro, &b.distro_release, &b.arches);
     let mut objects = Vec::new();
     for (at, (image, _)) in pairs.iter().enumerate() {
@@ -57,8 +57,13 @@ fn where_loaded<'a>(image: &FleetImage, selections: impl Iterator<Item = &'a Sel
 fn pod(image: &FleetImage, plugin: &DevicePlugin, wanted: Vec<NodeSelectorRequirement>, options: &Options) -> PodSpec {
     let loader = Loader { rollout: &image.rollout, kernel: &image.kernel, neighbours: &[] };
     let strict = SecurityContext { run_as_non_root: Some(true), run_as_user: Some(65534), read_only_root_filesystem: Some(true), ..harmless() };
-    let gate =
-        Container { name: "wait".into(), image: Some(image.image.to_string()), command: Some(shell(loader.wait())), security_context: Some(strict), ..small() };
+    let gate = Container {
+        name: "wait".into(),
+        image: Some(image.image.to_string()),
+        command: Some(command(&loader.wait())),
+        security_context: Some(strict),
+        ..small()
+    };
     let paths: Vec<_> = [SOCKETS].into_iter().chain(plugin.host_paths.iter().map(String::as_str)).enumerate().collect();
     let text = |list: &[String]| (!list.is_empty()).then(|| list.to_vec());
     let env: Vec<_> = plugin.env.iter().map(|(name, value)| EnvVar { name: name.clone(), value: Some(value.clone()), ..EnvVar::default() }).collect();

@@ -34,7 +34,7 @@ pub(super) fn loader(image: &FleetImage, selection: &Selection, name: &str, name
         containers: vec![Container {
             name: "loader".into(),
             image: Some(image.image.to_string()),
-            command: Some(shell(loader.load())),
+            command: Some(command(&loader.load())),
             readiness_probe: Some(Probe {
                 exec: Some(ExecAction { command: Some(shell(loader.ready())) }),
                 period_seconds: Some(10),
@@ -71,7 +71,7 @@ fn firmware(image: &FleetImage, loader: &Loader<'_>, options: &Options) -> (Vec<
     let container = Container {
         name: "firmware".into(),
         image: Some(image.image.to_string()),
-        command: Some(shell(script)),
+        command: Some(command(&script)),
         security_context: Some(confined(image, false, options)),
         volume_mounts: Some(mounts),
         ..small()
@@ -143,7 +143,13 @@ pub(super) fn placed(requirements: Vec<NodeSelectorRequirement>) -> Option<Affin
     Some(Affinity { node_affinity: Some(node), ..Affinity::default() })
 }
 
-pub(super) fn shell(script: String) -> Vec<String> {
+/// A script as a container's command, in which the kubelet takes `$$` for `$` (`$(NAME)` stays, where no variable has that name).
+pub(super) fn command(script: &str) -> Vec<String> {
+    shell(script.replace("$$", "$$$$"))
+}
+
+/// A script for a probe or a hook.
+fn shell(script: String) -> Vec<String> {
     vec!["/bin/sh".into(), "-c".into(), script]
 }
 

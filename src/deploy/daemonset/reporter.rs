@@ -16,7 +16,7 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, PolicyRule, RoleRef, Subject};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
-use super::pod::{common, mount, one_of, placed, shell, small};
+use super::pod::{command, common, mount, one_of, placed, small};
 use super::{DeployError, Options, Role, daemon_set, label_of};
 use crate::deploy::fleet::FleetImage;
 use crate::deploy::manifest::Object;
@@ -44,7 +44,7 @@ pub(super) fn objects(namespaces: &BTreeMap<DnsLabel, Vec<&FleetImage>>, image: 
             subjects: Some(vec![Subject { kind: "ServiceAccount".into(), name: NAME.into(), namespace: Some(namespace.to_string()), ..Subject::default() }]),
         };
         let what = Role { component: NAME, app: "kmodforge", version: None };
-        let pods = daemon_set(NAME, namespace, &what, &BTreeMap::new(), pod(image, script(images, options.catch_all), options), options);
+        let pods = daemon_set(NAME, namespace, &what, &BTreeMap::new(), pod(image, &script(images, options.catch_all), options), options);
         objects.extend([Object::new(driver, &account)?, Object::new(driver, &binding)?, Object::new(driver, &pods)?]);
     }
     Ok(objects)
@@ -65,7 +65,7 @@ fn rights(name: &str, events: bool) -> ClusterRole {
     ClusterRole { metadata: ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() }, rules: Some(rules), ..ClusterRole::default() }
 }
 
-fn pod(image: &Reference, script: String, options: &Options) -> PodSpec {
+fn pod(image: &Reference, script: &str, options: &Options) -> PodSpec {
     let field = |path: &str| ObjectFieldSelector { field_path: path.to_owned(), ..ObjectFieldSelector::default() };
     let node = EnvVarSource { field_ref: Some(field("spec.nodeName")), ..EnvVarSource::default() };
     PodSpec {
@@ -73,7 +73,7 @@ fn pod(image: &Reference, script: String, options: &Options) -> PodSpec {
         containers: vec![Container {
             name: "reporter".into(),
             image: Some(image.to_string()),
-            command: Some(shell(script)),
+            command: Some(command(&script)),
             env: Some(vec![
                 EnvVar { name: "NODE_NAME".into(), value_from: Some(node), ..EnvVar::default() },
                 EnvVar { name: "HOME".into(), value: Some("/tmp".into()), ..EnvVar::default() },
@@ -171,7 +171,7 @@ const FUNCTIONS: &str = r#"served() {
     key=$1.ready version=$2
     shift 2
     for module; do
-        grep -q "^$module .* Live " /proc/modules || { labels="$labels $key-"; return; }
+        grep -qs "^$module .* Live " /proc/modules || { labels="$labels $key-"; return; }
     done
     labels="$labels $key=$version"
 }

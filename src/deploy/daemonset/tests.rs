@@ -186,3 +186,35 @@ fn names_that_would_be_one_are_refused() {
     let error = deployment_error(&[image("v4l2loopback", "6.1.0-56"), image("v4l2loopback", "6.1.0.56")], &options());
     assert_eq!(error, "two `DaemonSet`s of v4l2loopback would be called `v4l2loopback-debian-bookworm-6-1-0-56-amd64`");
 }
+
+/// The script of the pod that reports, on a node with this kernel, until it sleeps; what it had `kubectl` do.
+fn reported(deployment: &Deployment, kernel: &str) -> String {
+    let pod = &find(deployment, "DaemonSet", "node-reporter")["spec"]["template"]["spec"];
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("log");
+    let program = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, format!("#!/bin/sh\n{text}\n")).unwrap();
+        std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    };
+    program("kubectl", &format!("{{ echo \"kubectl $*\"; [ \"$1\" != create ] || cat; }} >>{}", log.display()));
+    program("uname", &format!("case $1 in -r) echo {kernel} ;; -m) echo x86_64 ;; esac"));
+    program("sleep", "kill $PPID");
+    let words: Vec<_> = pod["containers"][0]["command"].as_array().unwrap().iter().map(|word| word.as_str().unwrap()).collect();
+    let path = format!("{}:/usr/bin:/bin", folder.path().display());
+    let mut script = std::process::Command::new(words[0]);
+    script.args(&words[1..]).env_clear().env("PATH", path).env("NODE_NAME", "node-1");
+    assert!(script.output().unwrap().status.success());
+    std::fs::read_to_string(log).unwrap()
+}
+
+#[test]
+fn nodes_are_told_by_their_raw_release() {
+    let options = Options { labeller_image: Some("registry.example/kubectl:1".parse().unwrap()), catch_all: true, ..options() };
+    let deployment = made_of(&[image("v4l2loopback", "5.10.109")], &options);
+    let label = "kmodforge.io/v4l2loopback";
+    assert_eq!(reported(&deployment, "5.10.109"), format!("kubectl label node node-1 --overwrite {label}.missing- {label}.ready-\n"));
+    let told = reported(&deployment, "5.10.109+");
+    assert!(told.ends_with(&format!("kubectl label node node-1 --overwrite {label}.ready- {label}.missing=5.10.109\n")), "{told}");
+    assert!(told.contains("message: \"no image of v4l2loopback is for the kernel 5.10.109+ x86_64\"\n"), "{told}");
+}
