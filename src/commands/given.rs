@@ -27,6 +27,9 @@ pub struct Market<'a> {
     pub fallbacks: &'a [Fallback],
 }
 
+/// Where packages have sources of modules.
+const SOURCES: &str = "usr/src";
+
 /// What builds after DKMS has no need of: DKMS itself.
 const DKMS: &str = "dkms";
 
@@ -108,14 +111,12 @@ fn below(outline: Outline, top: &str) -> Outline {
 
 async fn of_package(session: &Session, found: &SourcePackage) -> Result<Looked, Failure> {
     let package = &found.package;
-    let spec = SourceSpec::Deb { url: package.url.clone(), sha256: package.sha256.clone(), directory: ".".into() };
+    // What else a package holds (examples, lists of modules) is not the source, and may link to anywhere.
+    let spec = SourceSpec::Deb { url: package.url.clone(), sha256: package.sha256.clone(), directory: SOURCES.into() };
     let files = outline(&prepare(&session.fetcher, &[spec], Path::new("/")).await?)?;
-    // What else a package holds (examples, module lists) is not the source.
-    let sources = |path: &str| path.starts_with("usr/src/");
-    let files = Outline {
-        files: files.files.into_iter().filter(|path| sources(path)).collect(),
-        texts: files.texts.into_iter().filter(|(path, _)| sources(path)).collect(),
-    };
+    let whole = |path: String| format!("{SOURCES}/{path}");
+    let files =
+        Outline { files: files.files.into_iter().map(whole).collect(), texts: files.texts.into_iter().map(|(path, text)| (whole(path), text)).collect() };
     let place = Place::Deb {
         name: package.name.clone(),
         version: package.version.clone(),
