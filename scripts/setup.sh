@@ -16,7 +16,7 @@ readonly COMMANDS='
     modprobe:kmod shellcheck:shellcheck python3:python3 curl:curl xz:xz-utils git:git
     qemu-system-x86_64:qemu-system-x86 qemu-system-aarch64:qemu-system-arm
     cc:gcc c++:g++ make:make openssl:openssl softhsm2-util:softhsm2
-    sbsign:sbsigntool cpio:cpio chromium:chromium'
+    sbsign:sbsigntool cpio:cpio chromium:chromium rpmbuild:rpm createrepo_c:createrepo-c gpg:gnupg'
 
 missing_packages() {
     local pair

@@ -7,7 +7,7 @@ use rust_embed::RustEmbed;
 
 use crate::error::{Exit, Failure};
 use crate::kernel::KernelRelease;
-use crate::profile::distro::{DistroProfile, Recognised};
+use crate::profile::distro::{DistroProfile, Proof, Recognised};
 use crate::profile::driver::DriverProfile;
 use crate::profile::{ProfileError, Profiles};
 use crate::yaml::nearest;
@@ -181,6 +181,12 @@ impl Catalog {
     /// Every distribution with its file, by id.
     pub fn distro_entries(&self) -> impl Iterator<Item = &Entry<DistroProfile>> {
         self.distros.values()
+    }
+
+    /// The distributions that are meant where none is named: those that are proven on their own mirrors, and those that users have added.
+    pub fn usual_distros(&self) -> impl Iterator<Item = &DistroProfile> {
+        let usual = |entry: &&Entry<DistroProfile>| entry.file.is_some() || entry.profile.proven == Proof::RealMirror;
+        self.distros.values().filter(usual).map(|entry| &entry.profile)
     }
 
     /// The one distribution that a kernel can be of.

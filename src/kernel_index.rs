@@ -1,10 +1,13 @@
 //! Where kernel releases come from: the indexes of a distribution's repositories, or a user's list.
 
 mod apt;
+mod extract;
 mod list;
 mod packages;
 mod release_file;
+mod repodata;
 mod resolve;
+mod rpm;
 mod rules;
 mod version;
 
@@ -106,11 +109,18 @@ pub struct RepositoryName {
     pub suite: String,
     /// Official base URL.
     pub url: String,
+    /// The files by one of which it is known to exist.
+    pub asked_for: &'static str,
+    /// The file that its other files are verified by.
+    pub listed_in: &'static str,
 }
 
 impl RepositoryName {
     fn of(repository: &Repository) -> Self {
-        Self { suite: repository.suite.clone(), url: repository.url.clone() }
+        // Only repositories of apt have components, and have to.
+        let (asked_for, listed_in) =
+            if repository.components.is_empty() { ("`repodata/repomd.xml`", "its repomd.xml") } else { ("`InRelease`, then `Release`", "its Release file") };
+        Self { suite: repository.suite.clone(), url: repository.url.clone(), asked_for, listed_in }
     }
 }
 
@@ -131,12 +141,14 @@ impl fmt::Display for RepositoryName {
 pub async fn read(fetcher: &Fetcher, request: &IndexRequest<'_>) -> Result<PublishedRelease, IndexError> {
     let IndexRequest { distro, release, arch, build_arch, fallbacks } = *request;
     let rules = Arc::new(Rules::of(distro, release)?);
-    let arches = if arch == build_arch { vec![arch.oci()] } else { vec![arch.oci(), build_arch.oci()] };
-    let repositories: Vec<_> = release.repositories.iter().chain(fallbacks).collect();
-    let shelves = match distro.family {
+    let family = distro.family;
+    let arches = if arch == build_arch { vec![family.arch_name(arch)] } else { vec![family.arch_name(arch), family.arch_name(build_arch)] };
+    let repositories: Vec<_> = release.repositories.iter().chain(fallbacks).filter(|repository| repository.has(arch)).collect();
+    let shelves = match family {
         Family::Apt => try_join_all(repositories.iter().map(|repository| apt::read_repository(fetcher, &rules, repository, &arches))).await?,
+        Family::Dnf => try_join_all(repositories.iter().map(|repository| rpm::read_repository(fetcher, &rules, repository, arches[0]))).await?,
     };
-    let optional = 1..release.repositories.len();
+    let optional = 1..release.repositories.iter().filter(|repository| repository.has(arch)).count();
     let mut looked_in = Vec::new();
     for (at, (repository, shelf)) in repositories.iter().zip(&shelves).enumerate() {
         match shelf {
@@ -146,7 +158,7 @@ pub async fn read(fetcher: &Fetcher, request: &IndexRequest<'_>) -> Result<Publi
         }
     }
     let shelves: Vec<_> = shelves.into_iter().flatten().collect();
-    let resolver = Resolver::new(&rules, arch.oci(), build_arch.oci(), &shelves);
+    let resolver = Resolver::new(&rules, arch, build_arch, &shelves);
     let of = || format!("{} {}, {arch}", distro.id, release.id);
     let runtime = resolver.runtime().map_err(|names| IndexError::NoRuntime { names, of: of(), looked_in: looked_in.clone() })?;
     Ok(PublishedRelease {
@@ -167,7 +179,7 @@ impl From<IndexError> for Failure {
                 Self::new(Exit::Usage, format!("`{field}` of the distro profile is not a regular expression")).fact("found", pattern).fact("reason", reason)
             }
             IndexError::Missing(repository) => Self::new(Exit::Failed, format!("the repository {repository} does not exist"))
-                .fact("asked for", "`InRelease`, then `Release`")
+                .fact("asked for", repository.asked_for)
                 .help("releases that are no longer supported move to an archive: name it in `mirrors`, or in a profile of your own"),
             IndexError::Fetch { repository, error } => fetch_failure(&repository, *error),
             IndexError::Damaged { repository, file, reason } => {
@@ -192,7 +204,7 @@ fn fetch_failure(repository: &RepositoryName, error: FetchError) -> Failure {
         return Failure::new(Exit::Failed, format!("the repository {repository} does not fit together"))
             .fact("file", place.asked)
             .fact("found", format!("sha256:{found}"))
-            .fact("expected", format!("sha256:{expected} (its Release file)"))
+            .fact("expected", format!("sha256:{expected} ({})", repository.listed_in))
             .help("the mirror is being updated: try again in some minutes");
     }
     let mut failure = Failure::from(error);
@@ -206,6 +218,8 @@ pub fn read_as_anything(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     let _ = release_file::ReleaseFile::parse(&text);
     let _ = packages::scan(bytes, |_| true);
+    let _ = repodata::primary(bytes);
+    let _ = repodata::scan(bytes, |_| true);
     let (left, right) = text.split_once(' ').unwrap_or((&text, ""));
     assert_eq!(version::compare(left, right), version::compare(right, left).reverse());
 }

@@ -3,6 +3,7 @@
 mod context;
 mod inputs;
 mod recipe;
+mod repositories;
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! A repository's `Packages` file, read as a stream.
+//! A repository's `Packages` file, read as a stream; what an entry becomes is the same for the indexes of all families.
 
 use std::io::{self, BufRead, BufReader, Read};
 
@@ -13,7 +13,7 @@ pub(super) struct Stanza {
     pub(super) name: String,
     pub(super) version: String,
     pub(super) arch: String,
-    /// `Pre-Depends` and `Depends`.
+    /// `Pre-Depends` and `Depends`; what other families have instead, in the same form.
     pub(super) depends: String,
     /// `Multi-Arch: foreign`: fulfils dependencies of packages of any architecture.
     pub(super) foreign: bool,

@@ -246,8 +246,13 @@ async fn fallbacks_are_read_besides_and_must_be_there() {
     let old = suite("old", "", &[("amd64", kernel("6.1.0-9", "6.1.27-1", "amd64"))]);
     files.extend(old.into_iter().map(|(path, bytes)| (path.replace("/debian/dists/old", "/snapshot/dists/bookworm"), bytes)));
     let setting = Setting::new(files).await;
-    let repository =
-        |url: &str| Repository { url: url.to_owned(), suite: "bookworm".to_owned(), components: vec!["main".to_owned()], check_valid_until: false };
+    let repository = |url: &str| Repository {
+        url: url.to_owned(),
+        suite: "bookworm".to_owned(),
+        components: vec!["main".to_owned()],
+        arches: Vec::new(),
+        check_valid_until: false,
+    };
     let published = setting.read_with(Arch::Amd64, &[repository(&format!("{}/snapshot", setting.server.url))]).await.unwrap();
     assert_eq!(published.kernels[0].release.as_str(), "6.1.0-9-amd64");
     let error = setting.read_with(Arch::Amd64, &[repository("http://ftp.debian.org/gone")]).await.unwrap_err();
@@ -326,7 +331,7 @@ async fn faults_name_the_repository() {
         Some("error: the repository `bookworm` of http://ftp.debian.org/debian does not exist")
     );
     let mut setting = Setting::new(usual()).await;
-    setting.distro.kernels.headers_dependencies = "linux-(".to_owned();
+    setting.distro.kernels.headers_dependencies = Some("linux-(".to_owned());
     assert_eq!(
         setting.failure().await,
         "error: `kernels.headers_dependencies` of the distro profile is not a regular expression\n  found     linux-(\n  reason    unclosed group"

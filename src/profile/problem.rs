@@ -97,6 +97,22 @@ pub enum Problem {
     /// An option must be on and off.
     #[error("`{0}` is required and forbidden")]
     ConfigContradiction(String),
+    /// A key without which profiles of the family say too little.
+    #[error("profiles of the family `{family}` need `{key}`")]
+    FamilyNeeds {
+        /// The family.
+        family: &'static str,
+        /// The key.
+        key: &'static str,
+    },
+    /// A key that means nothing in the family.
+    #[error("`{key}` means nothing in the family `{family}`")]
+    FamilyHasNo {
+        /// The family.
+        family: &'static str,
+        /// The key.
+        key: &'static str,
+    },
     /// A module's file has another name than the module.
     #[error("`{file}` is not the file of module `{module}`")]
     ModuleFile {
@@ -132,6 +148,8 @@ impl Problem {
             Self::Placeholder(PlaceholderError::Unbalanced { .. }) => "in this value".into(),
             Self::MissingPlaceholder(name) => format!("expected `{{{name}}}` somewhere in it"),
             Self::EmptyRange { .. } | Self::AlwaysInTree { .. } | Self::InTreeBelow { .. } => "this range".into(),
+            Self::FamilyNeeds { .. } => "the family is said here".into(),
+            Self::FamilyHasNo { .. } => "expected nothing here".into(),
             Self::ModuleFile { module, .. } => format!("expected a path that ends in `{module}.ko`"),
         }
     }

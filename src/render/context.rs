@@ -5,12 +5,13 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 
 use super::recipe::Recipe;
+use super::repositories::repositories;
 use super::{RenderError, SOURCE_DIR, labels};
 use crate::mirror::Mirrors;
 use crate::package::Package;
 use crate::plan::{PlannedDistro, PlannedToolchain, Target};
 use crate::profile::InnerPath;
-use crate::profile::distro::Repository;
+use crate::profile::distro::{Family, OtherCompiler};
 use crate::profile::driver::Module;
 
 /// What a Dockerfile template may name. One field per name: a guard in the tests compares them with the templates.
@@ -36,6 +37,9 @@ pub(super) struct SharedContext<'a> {
     runtime_files: &'a [String],
     runtime_directories: Vec<&'a str>,
     runtime_links: Vec<Link<'a>>,
+    /// Not in the family apt, whose published images were made without it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    other_compilers: Option<&'a [OtherCompiler]>,
 }
 
 /// What depends on the driver and the kernel.
@@ -104,13 +108,14 @@ impl<'a> SharedContext<'a> {
             cache_id: format!("{}-{}-{}", profile.id, release.id, toolchain.build_arch),
             compiler: &toolchain.compiler,
             cross: &toolchain.cross,
-            sources_list: release.repositories.iter().map(|repository| sources_line(repository, mirrors)).collect(),
+            sources_list: repositories(distro, toolchain.build_arch, mirrors),
             toolchain_packages: &toolchain.packages,
             runtime: fetched(runtime, mirrors),
             runtime_names: runtime.iter().map(|package| package.name.as_str()).collect(),
             runtime_files: &profile.runtime.files,
             runtime_directories: directories.into_iter().collect(),
             runtime_links: links.iter().map(|(from, to)| Link { from: from.as_str(), to }).collect(),
+            other_compilers: (profile.family != Family::Apt).then_some(&profile.toolchain.compiler.other_versions),
         }
     }
 }
@@ -158,10 +163,4 @@ impl<'a> TakenModule<'a> {
 
 fn fetched<'a>(packages: &'a [Package], mirrors: &Mirrors) -> Vec<Fetched<'a>> {
     packages.iter().map(|package| Fetched { sha256: &package.sha256, url: mirrors.package(&package.url) }).collect()
-}
-
-/// A line of `sources.list`.
-fn sources_line(repository: &Repository, mirrors: &Mirrors) -> String {
-    let option = if repository.check_valid_until && !mirrors.frozen { "" } else { "[check-valid-until=no] " };
-    format!("deb {option}{} {} {}", mirrors.package(&repository.url), repository.suite, repository.components.join(" "))
 }

@@ -6,6 +6,7 @@
 mod boot;
 mod builders;
 mod buildkit;
+mod families;
 mod files;
 mod forge;
 mod heavy;

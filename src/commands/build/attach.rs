@@ -59,9 +59,10 @@ pub(super) async fn settle(plan: &mut Plan, registry: &Registry, attach: Option<
         State::Published { manifest, index } => Some((number, target.image.clone(), manifest.clone(), index.clone())),
         State::Build(_) => None,
     });
-    let looking = looking.collect::<Vec<_>>().into_iter().map(|(number, image, digest, index)| async move {
-        missing_of(registry, &image, &digest, &index, attach).await.map(|missing| (number, missing))
-    });
+    let looking = looking
+        .collect::<Vec<_>>()
+        .into_iter()
+        .map(|(number, image, digest, index)| async move { missing_of(registry, &image, &digest, &index, attach).await.map(|missing| (number, missing)) });
     let answers: Vec<_> =
         futures::stream::iter(looking).buffer_unordered(QUESTIONS).try_collect().await.map_err(|error: crate::registry::RegistryError| Failure::from(error))?;
     for (number, missing) in answers {

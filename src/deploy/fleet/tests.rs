@@ -69,8 +69,5 @@ fn old_and_damaged_records_are_told() {
     let mut damaged = fixture::published("v4l2loopback", "6.1.0-56-amd64");
     damaged.index_digest = Some("sha256:1".into());
     let error = fleet(&[damaged]).unwrap_err().to_string();
-    assert_eq!(
-        error,
-        format!("the record of {label}: `sha256:1` is not a digest: expected `sha256:` and 64 lower-case hexadecimal digits")
-    );
+    assert_eq!(error, format!("the record of {label}: `sha256:1` is not a digest: expected `sha256:` and 64 lower-case hexadecimal digits"));
 }

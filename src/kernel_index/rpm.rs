@@ -1,0 +1,53 @@
+//! Reading the repositories of families whose packages are RPMs.
+
+use std::sync::Arc;
+
+use super::extract::Index;
+use super::repodata;
+use super::resolve::Shelf;
+use super::rules::Rules;
+use super::{IndexError, RepositoryName};
+use crate::fetch::{FetchError, Fetcher, Kind};
+use crate::profile::distro::Repository;
+
+/// What matters of a repository's packages for an architecture, by the family's name of it; none if the server has no such repository.
+///
+/// `repomd.xml` is trusted as it comes; every other file is verified by the SHA-256 in it.
+pub(super) async fn read_repository(fetcher: &Fetcher, rules: &Arc<Rules>, repository: &Repository, arch: &str) -> Result<Option<Shelf>, IndexError> {
+    let name = RepositoryName::of(repository);
+    let Some(url) = base_url(fetcher, &name, repository.url.replace("{arch}", arch)).await? else { return Ok(None) };
+    let Some(repomd) = cached(fetcher, &name, &format!("{url}/repodata/repomd.xml")).await? else { return Ok(None) };
+    let primary = repodata::primary(&repomd);
+    let primary = primary.map_err(|reason| IndexError::Damaged { repository: name.clone(), file: "repodata/repomd.xml".to_owned(), reason })?;
+    let place = format!("{url}/{}", primary.path);
+    let index = Index {
+        name: &name,
+        url: &place,
+        path: &primary.path,
+        digest: &primary.sha256,
+        scan: |stream, rules| repodata::scan(stream, |package| rules.wants(package)),
+    };
+    let stanzas = index.read(fetcher, rules, async || fetcher.temporary(Kind::Package, &place, &primary.sha256).await).await?;
+    Ok(Some(Shelf { suite: repository.suite.clone(), url, automatic: true, stanzas }))
+}
+
+/// The repository itself, where its URL is that of a list.
+async fn base_url(fetcher: &Fetcher, name: &RepositoryName, url: String) -> Result<Option<String>, IndexError> {
+    if !url.ends_with("/mirror.list") {
+        return Ok(Some(url));
+    }
+    let Some(list) = cached(fetcher, name, &url).await? else { return Ok(None) };
+    let list = String::from_utf8_lossy(&list);
+    let first = list.lines().map(str::trim).find(|line| line.starts_with("https://") || line.starts_with("http://"));
+    let damaged = || IndexError::Damaged { repository: name.clone(), file: "mirror.list".to_owned(), reason: "it names no mirror".to_owned() };
+    first.map(|first| Some(first.trim_end_matches('/').to_owned())).ok_or_else(damaged)
+}
+
+/// A file that changes at its place; none if it is not there.
+async fn cached(fetcher: &Fetcher, name: &RepositoryName, url: &str) -> Result<Option<Vec<u8>>, IndexError> {
+    match fetcher.cached(Kind::Package, url).await {
+        Ok(file) => Ok(Some(file.bytes)),
+        Err(error) if FetchError::is_missing(&error) => Ok(None),
+        Err(error) => Err(IndexError::Fetch { repository: name.clone(), error: Box::new(error) }),
+    }
+}
