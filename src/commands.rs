@@ -40,7 +40,7 @@ pub async fn run(cli: Cli, ui: &Ui, cancel: CancellationToken) -> Result<Exit, F
         Command::Render(args) => unless_cancelled(&cancel, render::run(global, &args, ui)).await,
         Command::Verify(args) => Box::pin(verify::run(global, &args, ui, cancel)).await,
         Command::Report(args) => report::run(&args, ui),
-        Command::Sign(args) => unless_cancelled(&cancel, sign::run(global, &args, ui)).await,
+        Command::Sign(args) => Box::pin(unless_cancelled(&cancel, sign::run(global, &args, ui))).await,
         Command::Deploy(command) => Box::pin(unless_cancelled(&cancel, deploy::run(global, command, ui))).await,
         Command::Kernels(command) => unless_cancelled(&cancel, kernels::run(global, command, ui)).await,
         Command::Profile(command) => profile::run(global, command, ui),

@@ -1,4 +1,4 @@
-//! Signatures of package repositories: OpenPGP (RFC 9580), in the signed file or beside it, by keys of a keyring. Pure.
+//! Signatures of package repositories: `OpenPGP` (RFC 9580), in the signed file or beside it, by keys of a keyring. Pure.
 //!
 //! What apt's `gpgv` accepts is accepted, and what it refuses is refused: one good signature by a known key suffices; keys that are revoked, have
 //! expired or are not for signing, and hashes that can be forged, count for nothing.

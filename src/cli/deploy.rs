@@ -154,7 +154,7 @@ pub enum SystemdFormat {
     /// Files, as they lie below `/`.
     #[default]
     Tree,
-    /// Butane, for Flatcar and Fedora CoreOS.
+    /// Butane, for Flatcar and Fedora `CoreOS`.
     Butane,
     /// Ignition, which Butane is turned into.
     Ignition,

@@ -1,4 +1,4 @@
-//! Signs for tests, with a key that GnuPG has made.
+//! Signs for tests, with a key that `GnuPG` has made.
 
 use pgp::composed::{CleartextSignedMessage, Deserializable as _, SignedSecretKey};
 use pgp::types::Password;

@@ -1,4 +1,4 @@
-//! Keys and signatures of `tests/fixtures/openpgp`, which GnuPG has made.
+//! Keys and signatures of `tests/fixtures/openpgp`, which `GnuPG` has made.
 
 use super::*;
 

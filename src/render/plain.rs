@@ -9,6 +9,7 @@ use super::recipe::{Recipe, unmark};
 use super::{RenderError, SOURCE_DIR, any_kernel_labels};
 use crate::mirror::Mirrors;
 use crate::plan::{PlannedDistro, PlannedDriver};
+use crate::profile::InnerPath;
 use crate::profile::driver::{DriverVersion, FirmwareSource, Source};
 use crate::template::{self, quote_shell};
 
@@ -86,7 +87,7 @@ impl<'a> PlainContext<'a> {
             source_fetches: fetches(&version.sources, driver, SOURCE_DIR, mirrors)?,
             firmware_commands: firmware(version, driver, mirrors)?,
             steps: recipe.steps,
-            licence_files: driver.profile.licence_files.iter().map(|file| file.as_str()).collect(),
+            licence_files: driver.profile.licence_files.iter().map(InnerPath::as_str).collect(),
             modules: driver
                 .modules()
                 .iter()

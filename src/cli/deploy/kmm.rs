@@ -43,15 +43,9 @@ pub struct KmmArgs {
     /// Give the Module the driver's version: nodes get it when they are labelled with it.
     #[arg(long, help_heading = "Kernel Module Management")]
     pub ordered_upgrade: bool,
-    /// Have images of kernels to come built in the cluster, by a `ConfigMap` with a Dockerfile.
-    #[arg(long, help_heading = "Kernel Module Management")]
-    pub in_cluster_build: bool,
-    /// Label of the nodes that build; may be repeated.
-    #[arg(long = "build-selector", value_name = "KEY=VALUE", requires = "in_cluster_build", help_heading = "Kernel Module Management")]
-    pub build_selector: Vec<NodeLabel>,
-    /// Secrets with key and certificate that sign what is built in the cluster.
-    #[arg(long, value_name = "KEY,CERTIFICATE", value_parser = pair, requires = "in_cluster_build", help_heading = "Kernel Module Management")]
-    pub sign_secrets: Option<(String, String)>,
+    /// Images that the cluster builds.
+    #[command(flatten)]
+    pub in_cluster: InClusterArgs,
     /// Also ask whether there is an image for this kernel, before a node runs it; may be repeated.
     #[arg(long = "preflight", value_name = "RELEASE", help_heading = "Kernel Module Management")]
     pub preflight: Vec<KernelRelease>,
@@ -61,6 +55,20 @@ pub struct KmmArgs {
     /// Label of the spokes; may be repeated.
     #[arg(long = "cluster-selector", value_name = "KEY=VALUE", requires = "hub", help_heading = "Kernel Module Management")]
     pub cluster_selector: Vec<NodeLabel>,
+}
+
+/// What the cluster builds itself.
+#[derive(Args, Clone, Debug)]
+pub struct InClusterArgs {
+    /// Have images of kernels to come built in the cluster, by a `ConfigMap` with a Dockerfile.
+    #[arg(long, help_heading = "Kernel Module Management")]
+    pub in_cluster_build: bool,
+    /// Label of the nodes that build; may be repeated.
+    #[arg(long = "build-selector", value_name = "KEY=VALUE", requires = "in_cluster_build", help_heading = "Kernel Module Management")]
+    pub build_selector: Vec<NodeLabel>,
+    /// Secrets with key and certificate that sign what is built in the cluster.
+    #[arg(long, value_name = "KEY,CERTIFICATE", value_parser = pair, requires = "in_cluster_build", help_heading = "Kernel Module Management")]
+    pub sign_secrets: Option<(String, String)>,
 }
 
 fn pair(text: &str) -> Result<(String, String), String> {

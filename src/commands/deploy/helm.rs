@@ -62,11 +62,11 @@ fn place_of(named: &str, fleet: &Fleet) -> Result<Reference, Failure> {
             .map_err(|error: crate::reference::InvalidReference| Failure::new(Exit::Usage, error.to_string()).help("expected oci://REGISTRY/PATH"));
     }
     let places: BTreeSet<_> = fleet.images.iter().map(|image| above(&image.image)).collect();
-    let names: Vec<_> = places.iter().flatten().map(ToString::to_string).collect();
+    let found: Vec<_> = places.iter().flatten().map(ToString::to_string).collect();
     match (places.len(), places.first().cloned().flatten()) {
         (1, Some(place)) => Ok(place),
         _ => Err(Failure::new(Exit::Usage, "the images are in several places, and the chart can be beside one of them only")
-            .fact("found", names.join(", "))
+            .fact("found", found.join(", "))
             .help("name the place: --push=oci://REGISTRY/PATH")),
     }
 }

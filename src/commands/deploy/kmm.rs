@@ -21,7 +21,7 @@ use crate::ui::Ui;
 /// When images are missing, or KMM cannot do what they need.
 pub(super) async fn run(global: &GlobalArgs, args: &KmmArgs, ui: &Ui) -> Result<(), Failure> {
     let fleet = fleet::gather(global, &args.fleet, ui).await?;
-    let build = if args.in_cluster_build { Some(in_cluster_build(global, args, &fleet)?) } else { None };
+    let build = if args.in_cluster.in_cluster_build { Some(in_cluster_build(global, args, &fleet)?) } else { None };
     let resources = resources(&fleet, &settings(args, build))?;
     ui.data(&manifest::stream(&resources.objects)?);
     tell(&resources, &fleet, ui);
@@ -70,7 +70,11 @@ fn in_cluster_build(global: &GlobalArgs, args: &KmmArgs, fleet: &Fleet) -> Resul
         let dockerfile = dockerfile_for_any_kernel(&planned, &system, &session.mirrors())?;
         Ok(Recipe { driver, version, distro, distro_release, dockerfile, directories: directories.into_iter().collect() })
     });
-    Ok(InClusterBuild { recipes: recipes.collect::<Result<_, Failure>>()?, sign: args.sign_secrets.clone(), selector: labels(&args.build_selector) })
+    Ok(InClusterBuild {
+        recipes: recipes.collect::<Result<_, Failure>>()?,
+        sign: args.in_cluster.sign_secrets.clone(),
+        selector: labels(&args.in_cluster.build_selector),
+    })
 }
 
 fn tell(resources: &Resources, fleet: &Fleet, ui: &Ui) {

@@ -158,13 +158,13 @@ pub fn no_mapping(module: &Module, file: &ModuleFile, kernel: &KernelRelease) ->
 /// # Errors
 /// When there is none, or several.
 pub fn drivers(session: &Session, file: &ModuleFile, names: &[String]) -> Result<Vec<(Found, ChosenDriver)>, Failure> {
-    let named: Vec<ChosenDriver> = names.iter().map(|name| driver_named(session, name)).collect::<Result<_, _>>()?;
+    let asked_for: Vec<ChosenDriver> = names.iter().map(|name| driver_named(session, name)).collect::<Result<_, _>>()?;
     let mut chosen = Vec::new();
     for found in &file.modules {
         let module = &found.module;
         let wanted = module.spec.module_loader.as_ref().and_then(|loader| loader.container.modprobe.module_name.as_deref()).filter(|name| !name.is_empty());
         let known = session.catalog.driver_entries().map(|entry| (Arc::new(entry.profile.clone()), None));
-        let candidates: Vec<ChosenDriver> = if names.is_empty() { known.collect() } else { named.clone() };
+        let candidates: Vec<ChosenDriver> = if names.is_empty() { known.collect() } else { asked_for.clone() };
         let fitting: Vec<ChosenDriver> = match wanted {
             Some(wanted) => candidates.into_iter().filter(|(profile, _)| makes(profile, wanted)).collect(),
             // `rawArgs` do not tell.
@@ -174,7 +174,7 @@ pub fn drivers(session: &Session, file: &ModuleFile, names: &[String]) -> Result
         match fitting.as_slice() {
             [driver] => chosen.push((found.clone(), driver.clone())),
             [] if !names.is_empty() && file.modules.len() > 1 => {}
-            [] => return Err(no_driver(module, file, wanted, &named)),
+            [] => return Err(no_driver(module, file, wanted, &asked_for)),
             several => {
                 let ids = several.iter().map(|(profile, _)| profile.id.to_string()).collect::<Vec<_>>().join(", ");
                 let failure = Failure::new(Exit::Usage, format!("several drivers make the module of Module `{}`", module.name()));

@@ -44,7 +44,9 @@ fn published(kernels: &[&str]) -> Vec<TargetRecord> {
 
 fn fleet(kernels: &[&str], change: impl Fn(&mut rollout::Rollout)) -> Fleet {
     let mut records = published(kernels);
-    records.iter_mut().for_each(|record| change(record.rollout.as_mut().unwrap()));
+    for record in &mut records {
+        change(record.rollout.as_mut().unwrap());
+    }
     Fleet::of(&records).unwrap()
 }
 
