@@ -222,7 +222,7 @@ pub struct BootRules {
     /// Regular expression for packages that belong to the kernel among their dependencies, anchored at both ends.
     #[serde(default)]
     pub dependencies: Option<String>,
-    /// The image, as a path in the packages; `{kernel}` is the release: `boot/vmlinuz-{kernel}`.
+    /// The image, as a path in the packages, or several with `|` between them; `{kernel}` is the release: `boot/vmlinuz-{kernel}`.
     pub kernel: String,
     /// Directory of the modules in the packages; `{kernel}` is the release. What packages have in `/lib` counts as below `usr`:
     /// `usr/lib/modules/{kernel}`.

@@ -41,7 +41,7 @@ fn check_boot(checker: &Checker<'_>, boot: &BootRules) -> Result<(), ProfileErro
     if let Some(pattern) = &boot.dependencies {
         compile(checker, &trail.then("dependencies"), pattern)?;
     }
-    for (key, path) in [("kernel", &boot.kernel), ("modules", &boot.modules)] {
+    for (key, path) in boot.kernel.split('|').map(|path| ("kernel", path)).chain([("modules", boot.modules.as_str())]) {
         let trail = trail.then(key);
         with_kernel(checker, &trail, path)?;
         checker.form(&trail, path, ("a path in a package", "a relative path without `.`, `..`, empty parts and spaces"), |path| {
