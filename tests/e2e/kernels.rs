@@ -10,7 +10,7 @@ fn a_kernel_without_symbol_versions_raises_no_false_alarm_and_takes_the_modules(
     let run = forge.run(&["build", "--push", "--boot", "--boot-together"]).expect(0);
     for driver in ["v4l2loopback", "r8125"] {
         let target = forge.target(driver, newest_sid());
-        assert_eq!(target.outcome, Outcome::Published);
+        assert_eq!(target.outcome, Outcome::Built);
         assert!(target.findings.is_empty(), "{:?}", target.findings);
         assert_eq!(target.boot.unwrap().loaded, [driver]);
     }
