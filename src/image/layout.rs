@@ -130,7 +130,8 @@ fn prepare(dir: &Path) -> Result<File, LayoutError> {
     if !version.exists() {
         let is_foreign = |name: &str| !(name == "blobs" || name == VERSION_FILE || name.starts_with(TEMPORARY));
         let mut names = fs::read_dir(dir).map_err(FileError::at(dir))?.flatten().map(|entry| entry.file_name());
-        if names.any(|name| is_foreign(&name.to_string_lossy())) {
+        // What is here may be another writer's, who was faster: then the version is here by now, since it is written first.
+        if names.any(|name| is_foreign(&name.to_string_lossy())) && !version.exists() {
             return Err(LayoutError::NotALayout(dir.to_owned()));
         }
         let mut new = tempfile::Builder::new().prefix(TEMPORARY).tempfile_in(dir).map_err(FileError::at(dir))?;
