@@ -46,7 +46,7 @@ const REASONS: [(&str, &str); 12] = [
     ("version magic", "it was compiled for another kernel"),
     ("Unknown symbol", "a module that exports the symbol must be in the image, or in `load_first` of the driver's profile"),
     ("Loading of unsigned module is rejected", "the kernel only takes signed modules: sign them"),
-    ("module verification failed", "the kernel only takes modules signed with a key that it knows"),
+    ("module with unavailable key is rejected", "the kernel only takes modules signed with a key that it knows"),
     ("Key was rejected", "the kernel only takes modules signed with a key that it knows"),
     (".gnu.linkonce.this_module", "it was compiled with another configuration than this kernel's"),
     ("Invalid ELF header", "the file is damaged, or for another architecture"),
@@ -58,6 +58,10 @@ const REASONS: [(&str, &str); 12] = [
 /// Words before the name of firmware that the kernel does not find (`drivers/base/firmware_loader/main.c`), and those that Debian puts in their place.
 const NO_FIRMWARE: [&str; 2] = ["Direct firmware load for ", "firmware: failed to load "];
 const FIRMWARE_HELP: &str = "the file must be in /firmware of the image: add it to the profile's `firmware`";
+
+/// Of a driver that nobody has said anything about.
+const UNKNOWN_HELP: &str =
+    "if it only wants parameters or hardware, say so in a profile (`parameters`, `load`), which `kmodforge profile new --from-source` begins";
 
 /// The findings about the image at a position, in the order of the steps.
 pub(super) fn judge(plan: &Plan, heard: &Transcript, position: usize, ending: &Ending) -> Vec<Finding> {
@@ -167,7 +171,7 @@ fn refused(step: &Step, message: String, expected: Answer) -> Finding {
         (None, None) => format!("modprobe ended with status {}", step.exit.unwrap_or_default()),
     };
     let from_modprobe = || spoken.and_then(|line| REASONS.iter().find(|(words, _)| line.contains(words))).map(|(_, help)| *help);
-    let help = reason.map(|(_, help)| help).or_else(from_modprobe);
+    let help = reason.map(|(_, help)| help).or_else(from_modprobe).or((expected == Answer::Unknown).then_some(UNKNOWN_HELP));
     let finding = if matches!(expected, Answer::Loads | Answer::Unknown) {
         Finding { found: Some(found), ..finding }
     } else {

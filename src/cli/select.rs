@@ -71,6 +71,18 @@ pub struct SourceArgs {
 }
 
 impl SourceArgs {
+    /// The first option that was given.
+    #[must_use]
+    pub fn first(&self) -> Option<&'static str> {
+        let given = [
+            ("--source-sha256", self.source_sha256.is_some()),
+            ("--source-name", self.source_name.is_some()),
+            ("--source-directory", self.source_directory.is_some()),
+            ("--build-package", !self.build_packages.is_empty()),
+        ];
+        given.into_iter().find_map(|(option, given)| given.then_some(option))
+    }
+
     /// The options that name a source again, as what it was found to be.
     #[must_use]
     pub fn options(&self, source: &SourceArg, name: &str, version: &str) -> Vec<String> {

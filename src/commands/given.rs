@@ -9,7 +9,7 @@ use crate::arch::Arch;
 use crate::cli::{Fallback, SourceArg, SourceArgs};
 use crate::error::{Exit, Failure};
 use crate::fetch::Kind;
-use crate::fetch::source::{Outline, SourceSpec, outline, prepare};
+use crate::fetch::source::{Outline, SourceError, SourceSpec, UnpackError, outline, prepare};
 use crate::inference::{Given, Inferred, Place, infer};
 use crate::kernel_index::{IndexRequest, SourcePackage, find_packages, newest_first};
 use crate::plan::ChosenDistro;
@@ -51,8 +51,9 @@ pub async fn profile_of(session: &Session, source: &SourceArg, about: &SourceArg
         SourceArg::Url(url) => of_url(session, url, about.source_sha256.as_deref(), ui).await?,
         SourceArg::Deb { name, version, suite } => {
             let package = find(session, name, (version.as_deref(), suite.as_deref()), market, ui).await?;
+            let looked = of_package(session, &package).await?;
             packages.extend(build_dependencies(session, &package, market, ui).await?);
-            of_package(session, &package).await?
+            looked
         }
     };
     let family = market.distros.first().map_or("apt", |(profile, _)| profile.family.name());
@@ -113,7 +114,14 @@ async fn of_package(session: &Session, found: &SourcePackage) -> Result<Looked, 
     let package = &found.package;
     // What else a package holds (examples, lists of modules) is not the source, and may link to anywhere.
     let spec = SourceSpec::Deb { url: package.url.clone(), sha256: package.sha256.clone(), directory: SOURCES.into() };
-    let files = outline(&prepare(&session.fetcher, &[spec], Path::new("/")).await?)?;
+    let prepared = prepare(&session.fetcher, &[spec], Path::new("/")).await.map_err(|error| match error {
+        SourceError::Unusable { error: UnpackError::Missing { .. }, .. } => {
+            let failure = Failure::new(Exit::Failed, format!("the package `{}` has no source of a driver", package.name));
+            failure.fact("expected", format!("files in {SOURCES}")).help("Debian calls packages with sources of drivers `…-dkms`: apt search -n -- '-dkms$'")
+        }
+        error => error.into(),
+    })?;
+    let files = outline(&prepared)?;
     let whole = |path: String| format!("{SOURCES}/{path}");
     let files =
         Outline { files: files.files.into_iter().map(whole).collect(), texts: files.texts.into_iter().map(|(path, text)| (whole(path), text)).collect() };

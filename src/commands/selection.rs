@@ -77,6 +77,11 @@ struct Request {
 
 impl Request {
     async fn of(session: &Session, select: &SelectArgs, kernels: Vec<KernelSelector>, arches: &[Arch], ui: &Ui) -> Result<Self, Failure> {
+        if let (None, Some(option)) = (&select.source, select.about_source.first()) {
+            return Err(
+                Failure::new(Exit::Usage, format!("`{option}` is about a source without a profile")).help("name the source: --source DIR|URL|deb:PACKAGE")
+            );
+        }
         let matrix = session.project.as_ref().map(|project| project.content.rows()).unwrap_or_default();
         let (groups, filter) = if (!select.drivers.is_empty() || select.source.is_some()) && !kernels.is_empty() {
             (vec![ad_hoc(session, select, kernels, arches, ui).await?], None)
@@ -114,6 +119,9 @@ fn nothing_selected(select: &SelectArgs, project: bool) -> Failure {
         (true, false) => "no driver is selected",
         _ => "no kernel is selected",
     };
+    if select.source.is_some() {
+        return Failure::new(Exit::Usage, missing).help("name it: --kernel RELEASE (kmodforge kernels list)");
+    }
     let failure = Failure::new(Exit::Usage, missing).help("name them: --driver NAME --kernel RELEASE (kmodforge profile list; kmodforge kernels list)");
     if project {
         failure.help("or give the project file a `matrix`")

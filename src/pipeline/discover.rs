@@ -1,11 +1,11 @@
 //! What only a build tells: whether a `dkms.conf` is for the kernel, and which modules there are.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::TargetError;
 use crate::image::artifacts::Artifacts;
-use crate::kmod::kernel_name;
+use crate::kmod::{self, kernel_name};
 use crate::plan::{PlannedDriver, Target};
 use crate::profile::InnerPath;
 use crate::profile::driver::Module;
@@ -37,23 +37,41 @@ pub(super) fn with_modules(mut target: Target, artifacts: &Artifacts) -> Result<
     if let Some(twice) = modules.iter().find(|module| !seen.insert(kernel_name(&module.name))) {
         return Err(TargetError::Found(format!("the build leaves several modules `{}`", twice.name)));
     }
+    let directory = format!("modules/opt/lib/modules/{}", target.kernel.release.directory());
+    let mut needs = BTreeMap::new();
+    for module in &modules {
+        let path = format!("{directory}/{}/{}.ko", module.install, module.name);
+        if artifacts.get(&path).is_some() {
+            let file = kmod::Module::parse(&module.name, &artifacts.read(&path)?)?;
+            needs.insert(kernel_name(&module.name), file.info.depends().map(kernel_name).collect());
+        }
+    }
     let mut profile = target.driver.profile.as_ref().clone();
-    profile.versions[target.driver.index].modules = Some(modules);
+    profile.versions[target.driver.index].modules = Some(in_load_order(modules, &needs));
     target.driver = Arc::new(PlannedDriver { profile: Arc::new(profile), index: target.driver.index });
     Ok(target)
+}
+
+/// Modules behind those that they need, by the kernel's spelling; else in the order that they have. DKMS, which loads nothing, lets a `dkms.conf`
+/// name them in any order.
+fn in_load_order(mut modules: Vec<Module>, needs: &BTreeMap<String, Vec<String>>) -> Vec<Module> {
+    let mut waiting: BTreeSet<String> = modules.iter().map(|module| kernel_name(&module.name)).collect();
+    let mut ordered = Vec::with_capacity(modules.len());
+    while !modules.is_empty() {
+        let is_next = |module: &Module| !needs.get(&kernel_name(&module.name)).into_iter().flatten().any(|needed| waiting.contains(needed));
+        // Modules that need each other cannot be loaded in any order.
+        let module = modules.remove(modules.iter().position(is_next).unwrap_or(0));
+        waiting.remove(&kernel_name(&module.name));
+        ordered.push(module);
+    }
+    ordered
 }
 
 /// Gives a target whose profile lists no modules those of its published image, by their names.
 pub fn name_modules(target: &mut Target, names: &str) {
     if target.driver.modules().is_empty() {
-        let module = |name: &str| Module {
-            name: name.to_owned(),
-            file: None,
-            install: InnerPath::root(),
-            optional: false,
-            load: true,
-            parameters: std::collections::BTreeMap::new(),
-        };
+        let module =
+            |name: &str| Module { name: name.to_owned(), file: None, install: InnerPath::root(), optional: false, load: true, parameters: BTreeMap::new() };
         let mut profile = target.driver.profile.as_ref().clone();
         profile.versions[target.driver.index].modules = Some(names.split_whitespace().map(module).collect());
         target.driver = Arc::new(PlannedDriver { profile: Arc::new(profile), index: target.driver.index });
@@ -65,14 +83,7 @@ fn module(path: &str) -> Result<Module, TargetError> {
     let (directory, file) = path.rsplit_once('/').ok_or_else(strange)?;
     let name = file.strip_suffix(".ko").filter(|name| !name.is_empty()).ok_or_else(strange)?;
     let inner = |text: &str| InnerPath::try_from(text.to_owned()).map_err(|_| strange());
-    Ok(Module {
-        name: name.to_owned(),
-        file: Some(inner(file)?),
-        install: inner(directory)?,
-        optional: false,
-        load: true,
-        parameters: std::collections::BTreeMap::new(),
-    })
+    Ok(Module { name: name.to_owned(), file: Some(inner(file)?), install: inner(directory)?, optional: false, load: true, parameters: BTreeMap::new() })
 }
 
 /// What was found, for people.
@@ -113,6 +124,18 @@ mod tests {
         let pair = |name: &str, install: &str| (name.to_owned(), install.to_owned());
         assert_eq!(found("updates/dkms/a-b.ko\nextra/c.ko\n").unwrap(), [pair("a-b", "updates/dkms"), pair("c", "extra")]);
         assert_eq!(found("").unwrap(), []);
+    }
+
+    #[test]
+    fn modules_come_behind_those_that_they_need() {
+        let named = |name: &&str| module(&format!("extra/{name}.ko")).unwrap();
+        let order = |names: &[&str], needs: &[(&str, &[&str])]| {
+            let needs = needs.iter().map(|(name, needed)| ((*name).to_owned(), needed.iter().map(|name| (*name).to_owned()).collect())).collect();
+            in_load_order(names.iter().map(named).collect(), &needs).into_iter().map(|module| module.name).collect::<Vec<_>>()
+        };
+        assert_eq!(order(&["nat-rtsp", "b", "conntrack-rtsp", "a"], &[("nat_rtsp", &["nf_nat", "conntrack_rtsp"])]), ["b", "conntrack-rtsp", "nat-rtsp", "a"]);
+        assert_eq!(order(&["c", "b", "a"], &[("c", &["b"]), ("b", &["a"])]), ["a", "b", "c"]);
+        assert_eq!(order(&["b", "a"], &[("a", &["b"]), ("b", &["a"])]), ["b", "a"], "no order would do");
     }
 
     #[test]

@@ -20,7 +20,7 @@ async fn places_that_hold_no_source() {
     world.write("file.tar.gz", "");
     world.write("empty/README", "");
     let mut told = String::new();
-    for source in ["missing", "file.tar.gz", "empty", "deb:kmf-dkms", "ftp://camera.example/x.tar"] {
+    for source in ["missing", "file.tar.gz", "empty", "deb:kmf-dkms", "deb:kmod", "ftp://camera.example/x.tar"] {
         told += &world.given(&["--source", source]).await;
     }
     assert_data_eq!(
@@ -40,6 +40,10 @@ exit 2
 error: there is no package `kmf-dkms`
   looked in  debian bookworm (every component)
   help       look for it with `apt search`; another release's: --distro ID:RELEASE, or deb:PACKAGE/SUITE
+exit 1
+error: the package `kmod` has no source of a driver
+  expected   files in usr/src
+  help       Debian calls packages with sources of drivers `…-dkms`: apt search -n -- '-dkms$'
 exit 1
 error: invalid value 'ftp://camera.example/x.tar' for '--source <DIR|URL|deb:PACKAGE>': expected a directory, the `http://` or `https://` address of an archive, or `deb:PACKAGE`
 exit 2
@@ -97,16 +101,19 @@ async fn a_plan_names_the_source_as_it_was_given() {
     );
     let mut told = world.run(&["plan", "--source", "camera"]).await.ended(2).errors();
     told += &world.run(&["plan", "--source", "camera", "--source-name", "Camera!", "--kernel", "latest"]).await.ended(2).errors();
+    told += &world.run(&["plan", "--driver", "kmf", "--source-name", "camera", "--kernel", "latest"]).await.ended(2).errors();
     told += &world.run(&["profile", "check", "--boot"]).await.ended(2).errors();
     assert_data_eq!(
         told,
         str![[r#"
 error: no kernel is selected
-  help      name them: --driver NAME --kernel RELEASE (kmodforge profile list; kmodforge kernels list)
-  help      or write a `kmodforge.yaml` with a `matrix` (docs/project-file.md)
+  help      name it: --kernel RELEASE (kmodforge kernels list)
 exit 2
 error: `Camera!` is not an id; expected lower-case letters, digits, `.`, `_` and `-`, at most 40 of them
   help      name it: --source-name NAME[@VERSION]
+exit 2
+error: `--source-name` is about a source without a profile
+  help      name the source: --source DIR|URL|deb:PACKAGE
 exit 2
 error: `--boot` boots kernels with what was built
   help      add --build and --kernel RELEASE
