@@ -40,13 +40,12 @@ const BROKEN: [&str; 10] = [
 const DOUBTFUL: [&str; 6] = ["WARNING: ", "UBSAN: ", "refcount_t: ", "possible circular locking", "sysfs: cannot create duplicate", "blocked for more than"];
 
 /// Why the kernel does not take a module, most telling first, and what to do about it.
-const REASONS: [(&str, &str); 12] = [
+const REASONS: [(&str, &str); 11] = [
     ("disagrees about version of symbol", "it was compiled with other headers than this kernel's, or for another build of it"),
     ("no symbol version for", "it was compiled without the kernel's Module.symvers"),
     ("version magic", "it was compiled for another kernel"),
     ("Unknown symbol", "a module that exports the symbol must be in the image, or in `load_first` of the driver's profile"),
     ("Loading of unsigned module is rejected", "the kernel only takes signed modules: sign them"),
-    ("module with unavailable key is rejected", "the kernel only takes modules signed with a key that it knows"),
     ("Key was rejected", "the kernel only takes modules signed with a key that it knows"),
     (".gnu.linkonce.this_module", "it was compiled with another configuration than this kernel's"),
     ("Invalid ELF header", "the file is damaged, or for another architecture"),

@@ -35,11 +35,12 @@ pub(crate) fn docker_builder() -> String {
 }
 
 impl Forge {
-    /// `matrix`: the rows of the project's matrix in YAML.
+    /// `matrix`: the rows of the project's matrix in YAML; none for those who bring a record.
     pub(crate) fn new(repository: &str, matrix: &str) -> Self {
         let folder = scratch();
         let repository = format!("{}/{repository}", registry());
-        fs::write(folder.path().join("kmodforge.yaml"), format!("repository: {repository}\n{}matrix:\n{matrix}", mirrors())).unwrap();
+        let matrix = if matrix.is_empty() { String::new() } else { format!("matrix:\n{matrix}") };
+        fs::write(folder.path().join("kmodforge.yaml"), format!("repository: {repository}\n{}{matrix}", mirrors())).unwrap();
         Self { folder, cache: kept("cache"), builder: docker_builder(), environment: Vec::new() }
     }
 
