@@ -115,10 +115,7 @@ async fn of_package(session: &Session, found: &SourcePackage) -> Result<Looked, 
     // What else a package holds (examples, lists of modules) is not the source, and may link to anywhere.
     let spec = SourceSpec::Deb { url: package.url.clone(), sha256: package.sha256.clone(), directory: SOURCES.into() };
     let prepared = prepare(&session.fetcher, &[spec], Path::new("/")).await.map_err(|error| match error {
-        SourceError::Unusable { error: UnpackError::Missing { .. }, .. } => {
-            let failure = Failure::new(Exit::Failed, format!("the package `{}` has no source of a driver", package.name));
-            failure.fact("expected", format!("files in {SOURCES}")).help("Debian calls packages with sources of drivers `…-dkms`: apt search -n -- '-dkms$'")
-        }
+        SourceError::Unusable { error: UnpackError::Missing { .. }, .. } => without_source(&package.name),
         error => error.into(),
     })?;
     let files = outline(&prepared)?;
@@ -134,6 +131,11 @@ async fn of_package(session: &Session, found: &SourcePackage) -> Result<Looked, 
         homepage: found.homepage.clone(),
     };
     Ok((place, files, package.sha256.clone()))
+}
+
+fn without_source(package: &str) -> Failure {
+    let failure = Failure::new(Exit::Failed, format!("the package `{package}` has no source of a driver"));
+    failure.fact("expected", format!("files in {SOURCES}")).help("Debian calls packages with sources of drivers `…-dkms`: apt search -n -- '-dkms$'")
 }
 
 /// The releases that packages are looked for in.
@@ -199,4 +201,18 @@ async fn build_dependencies(session: &Session, package: &SourcePackage, market: 
         ui.note(&format!("build packages: {}, which {} depends on", needed.join(", "), package.package.name));
     }
     Ok(needed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_package_of_something_else_is_told_from_one_with_a_source() {
+        assert_eq!(
+            without_source("bash").to_string(),
+            "error: the package `bash` has no source of a driver\n  expected  files in usr/src\n  \
+             help      Debian calls packages with sources of drivers `…-dkms`: apt search -n -- '-dkms$'"
+        );
+    }
 }

@@ -107,9 +107,9 @@ impl Build {
 
 impl Make {
     fn of(text: &str) -> Self {
-        let names = |name: &&str| text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').any(|word| word == *name);
+        let mentions = |name: &&str| text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').any(|word| word == *name);
         let pairs = DIRECTORIES.iter().map(|name| (*name, "{kernel_dir}")).chain(RELEASES.iter().map(|name| (*name, "{kernel}")));
-        let named: Vec<_> = pairs.filter(|(name, _)| names(name)).collect();
+        let named: Vec<_> = pairs.filter(|(name, _)| mentions(name)).collect();
         // One that names none includes a file that does, perhaps; the usual ones do no harm.
         let variables = if named.is_empty() { vec![("KDIR", "{kernel_dir}"), ("KERNELDIR", "{kernel_dir}"), ("KVER", "{kernel}")] } else { named };
         let has =
