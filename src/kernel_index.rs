@@ -3,6 +3,7 @@
 mod apt;
 mod cluster;
 mod error;
+mod find;
 mod list;
 mod packages;
 mod release_file;
@@ -18,8 +19,9 @@ use futures::future::try_join_all;
 
 pub use self::cluster::{Cluster, ClusterError, ClusterNode, ClusterRequest, read_nodes};
 pub use self::error::IndexError;
+pub use self::find::{SourcePackage, find_packages, newest_first};
 pub use self::list::{ListError, parse_list};
-use self::resolve::Resolver;
+use self::resolve::{Resolver, Shelf};
 use self::rules::Rules;
 use self::signature::Seal;
 use crate::arch::Arch;
@@ -74,18 +76,18 @@ impl fmt::Display for RepositoryName {
 ///
 /// Each run asks for the repositories' Release files and verifies their signatures; indexes are fetched and read only when their digests have changed.
 pub async fn read(fetcher: &Fetcher, request: &IndexRequest<'_>) -> Result<PublishedRelease, IndexError> {
-    let IndexRequest { distro, release, arch, build_arch, fallbacks, keyrings } = *request;
+    let IndexRequest { distro, release, arch, build_arch, fallbacks, .. } = *request;
     let rules = Arc::new(Rules::of(distro, release)?);
     let arches = if arch == build_arch { vec![arch.oci()] } else { vec![arch.oci(), build_arch.oci()] };
     let repositories: Vec<_> = release.repositories.iter().chain(fallbacks).collect();
     let shelves = match distro.family {
         Family::Apt => {
-            let read = |repository| {
-                let seal = Seal::of(distro, repository, fetcher.mirrors(), keyrings);
-                let (rules, arches) = (&rules, &arches);
-                async move { apt::read_repository(fetcher, rules, repository, &seal?, arches).await }
-            };
-            try_join_all(repositories.iter().copied().map(read)).await?
+            let wants = Box::new({
+                let rules = rules.clone();
+                move |name: &str| rules.wants(name)
+            });
+            let interest = Arc::new(apt::Interest { wants, digest: rules.digest.clone(), every_component: false });
+            read_apt(fetcher, request, &repositories, &interest, &arches).await?
         }
     };
     let optional = 1..release.repositories.len();
@@ -112,6 +114,21 @@ pub async fn read(fetcher: &Fetcher, request: &IndexRequest<'_>) -> Result<Publi
         looked_in,
         unverified,
     })
+}
+
+/// What repositories have of what matters, each once its signature has been verified.
+async fn read_apt(
+    fetcher: &Fetcher,
+    request: &IndexRequest<'_>,
+    repositories: &[&Repository],
+    interest: &Arc<apt::Interest>,
+    arches: &[&str],
+) -> Result<Vec<Option<Shelf>>, IndexError> {
+    let read = async |repository: &Repository| {
+        let seal = Seal::of(request.distro, repository, fetcher.mirrors(), request.keyrings)?;
+        apt::read_repository(fetcher, interest, repository, &seal, arches).await
+    };
+    try_join_all(repositories.iter().map(|repository| read(repository))).await
 }
 
 /// For `fuzz/`: reads bytes as each of the files that a repository has.

@@ -58,6 +58,10 @@ const REASONS: [(&str, &str); 11] = [
 const NO_FIRMWARE: [&str; 2] = ["Direct firmware load for ", "firmware: failed to load "];
 const FIRMWARE_HELP: &str = "the file must be in /firmware of the image: add it to the profile's `firmware`";
 
+/// Of a driver that nobody has said anything about.
+const UNKNOWN_HELP: &str =
+    "if it only wants parameters or hardware, say so in a profile (`parameters`, `load`), which `kmodforge profile new --from-source` begins";
+
 /// The findings about the image at a position, in the order of the steps.
 pub(super) fn judge(plan: &Plan, heard: &Transcript, position: usize, ending: &Ending) -> Vec<Finding> {
     let nothing = Part::default();
@@ -138,7 +142,7 @@ fn loading(plan: &Plan, step: &Step) -> Option<Finding> {
     let expected = if plan.load.devices.is_empty() { plan.load.without_hardware } else { Answer::Loads };
     match step.exit {
         None => None,
-        Some(0) if step.state.as_deref() == Some("live") => (expected != Answer::Loads && step.verb == "load").then(|| {
+        Some(0) if step.state.as_deref() == Some("live") => (!matches!(expected, Answer::Loads | Answer::Unknown) && step.verb == "load").then(|| {
             let finding = Finding::new("boot-load", Severity::Note, format!("`{module}` loads without its hardware"));
             finding.differs("loaded", format!("{} (the driver's profile)", expected.name()))
         }),
@@ -146,7 +150,10 @@ fn loading(plan: &Plan, step: &Step) -> Option<Finding> {
             let state = step.state.clone().unwrap_or_default();
             Some(error("boot-load", format!("`{module}` is not there after modprobe has loaded it into {kernel}{again}")).differs(state, "live"))
         }
-        Some(_) if expected != Answer::Loads && step.said.iter().any(|line| expected.words().iter().any(|words| line.contains(words))) => None,
+        Some(_) if expected != Answer::Loads && step.said.iter().any(|line| expected.words().iter().any(|words| line.contains(words))) => {
+            let finding = Finding::new("boot-load", Severity::Note, format!("`{module}` does not load into {kernel} without its hardware"));
+            (expected == Answer::Unknown).then(|| Finding { found: step.said.last().cloned(), ..finding })
+        }
         Some(_) => Some(refused(step, format!("`{module}` does not load into {kernel}{again}"), expected)),
     }
 }
@@ -163,8 +170,8 @@ fn refused(step: &Step, message: String, expected: Answer) -> Finding {
         (None, None) => format!("modprobe ended with status {}", step.exit.unwrap_or_default()),
     };
     let from_modprobe = || spoken.and_then(|line| REASONS.iter().find(|(words, _)| line.contains(words))).map(|(_, help)| *help);
-    let help = reason.map(|(_, help)| help).or_else(from_modprobe);
-    let finding = if expected == Answer::Loads {
+    let help = reason.map(|(_, help)| help).or_else(from_modprobe).or((expected == Answer::Unknown).then_some(UNKNOWN_HELP));
+    let finding = if matches!(expected, Answer::Loads | Answer::Unknown) {
         Finding { found: Some(found), ..finding }
     } else {
         finding.differs(found, format!("{} (the driver's profile)", expected.name()))

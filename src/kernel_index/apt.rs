@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::io::BufReader;
+use std::sync::Arc;
 
 use futures::future::try_join_all;
 use serde::{Deserialize, Serialize};
@@ -10,7 +11,6 @@ use tempfile::NamedTempFile;
 use super::packages::{Stanza, scan};
 use super::release_file::ReleaseFile;
 use super::resolve::Shelf;
-use super::rules::Rules;
 use super::signature::{Fault, Seal, is_frozen};
 use super::{IndexError, RepositoryName};
 use crate::env;
@@ -28,10 +28,20 @@ struct Extract {
     stanzas: Vec<Stanza>,
 }
 
+/// What of indexes matters.
+pub(super) struct Interest {
+    /// Whether a package matters, by its name.
+    pub(super) wants: Box<dyn Fn(&str) -> bool + Send + Sync>,
+    /// Changes whenever an index may be read differently.
+    pub(super) digest: String,
+    /// Also components that the distro profile does not name (`contrib`, `non-free`).
+    pub(super) every_component: bool,
+}
+
 /// What matters of a repository's packages for these architectures; none if the server has no such suite.
 pub(super) async fn read_repository(
     fetcher: &Fetcher,
-    rules: &std::sync::Arc<Rules>,
+    interest: &Arc<Interest>,
     repository: &Repository,
     seal: &Seal<'_>,
     arches: &[&str],
@@ -39,7 +49,11 @@ pub(super) async fn read_repository(
     let name = RepositoryName::of(repository);
     let Some(release) = read_release(fetcher, repository, seal, &name).await? else { return Ok(None) };
     let mut indexes = Vec::new();
-    for component in &repository.components {
+    let mut components = repository.components.clone();
+    if interest.every_component {
+        components.extend(release.components(arches).into_iter().filter(|component| !repository.components.contains(component)));
+    }
+    for component in &components {
         let extra = release.separate_all.then_some("all");
         for arch in arches.iter().copied().chain(extra) {
             let path = format!("{component}/binary-{arch}/Packages");
@@ -51,7 +65,7 @@ pub(super) async fn read_repository(
             }
         }
     }
-    let found = try_join_all(indexes.into_iter().map(|(path, digest)| read_index(fetcher, rules, repository, &name, &release, path, digest))).await?;
+    let found = try_join_all(indexes.into_iter().map(|(path, digest)| read_index(fetcher, interest, repository, &name, &release, path, digest))).await?;
     let mut seen = HashSet::new();
     // Packages for all architectures are in the index of each.
     let stanzas = found.into_iter().flatten().filter(|stanza| seen.insert((stanza.name.clone(), stanza.version.clone(), stanza.arch.clone())));
@@ -101,7 +115,7 @@ async fn read_release(fetcher: &Fetcher, repository: &Repository, seal: &Seal<'_
 /// The wanted entries of one index: remembered ones as long as its digest stays.
 async fn read_index(
     fetcher: &Fetcher,
-    rules: &std::sync::Arc<Rules>,
+    interest: &Arc<Interest>,
     repository: &Repository,
     name: &RepositoryName,
     release: &ReleaseFile,
@@ -109,7 +123,7 @@ async fn read_index(
     digest: &str,
 ) -> Result<Vec<Stanza>, IndexError> {
     let suite = format!("{}/dists/{}", repository.url, repository.suite);
-    let key = sha256(format!("{suite}/{path}\n{}", rules.digest).as_bytes());
+    let key = sha256(format!("{suite}/{path}\n{}", interest.digest).as_bytes());
     let _turn = fetcher.turn(&key).await;
     let memory = fetcher.cache_dir().join("index").join(format!("{key}.json"));
     let before = std::fs::read(&memory).ok().and_then(|bytes| serde_json::from_slice::<Extract>(&bytes).ok());
@@ -127,7 +141,7 @@ async fn read_index(
         },
         None => fetcher.temporary(Kind::Package, &plain, digest).await,
     };
-    let stanzas = extract(file.map_err(failed)?, rules).await;
+    let stanzas = extract(file.map_err(failed)?, interest).await;
     let stanzas = stanzas.map_err(|reason| IndexError::Damaged { repository: name.clone(), file: path.to_owned(), reason })?;
     let extract = Extract { of: digest.to_owned(), stanzas };
     let bytes = serde_json::to_vec(&extract).unwrap_or_default();
@@ -135,12 +149,12 @@ async fn read_index(
     Ok(extract.stanzas)
 }
 
-async fn extract(file: NamedTempFile, rules: &std::sync::Arc<Rules>) -> Result<Vec<Stanza>, String> {
-    let rules = std::sync::Arc::clone(rules);
+async fn extract(file: NamedTempFile, interest: &Arc<Interest>) -> Result<Vec<Stanza>, String> {
+    let interest = Arc::clone(interest);
     let work = move || {
         let file = file.reopen().map_err(|error| error.to_string())?;
         let stream = decompress(BufReader::with_capacity(1 << 16, file)).map_err(|error| error.to_string())?;
-        scan(stream, |name| rules.wants(name)).map_err(|error| error.to_string())
+        scan(stream, |name| (interest.wants)(name)).map_err(|error| error.to_string())
     };
     tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(error.to_string()))
 }

@@ -42,6 +42,9 @@ pub struct DistroProfile {
     pub runtime: Runtime,
     /// Facts about nodes that deployment needs.
     pub node: Node,
+    /// What sources find that were written for DKMS. Left out: nothing beside the toolchain, and modules go where `dkms.conf` says.
+    #[serde(default)]
+    pub dkms: DkmsRules,
     /// How the kernel itself is obtained, to load modules into it. Left out: images of this distribution are not booted.
     #[serde(default)]
     pub boot: Option<BootRules>,
@@ -210,6 +213,16 @@ pub struct Node {
     /// `ID` of the nodes' `/etc/os-release`, where it is not the profile's `id`.
     #[serde(default)]
     pub os_release_id: Option<String>,
+}
+
+/// What a machine with DKMS has, and its scripts and Makefiles may rely on.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct DkmsRules {
+    /// Packages that DKMS depends on, for the machine that compiles.
+    pub packages: Vec<String>,
+    /// Where this distribution has DKMS put modules, whatever a `dkms.conf` says: `updates/dkms`.
+    pub destination: Option<InnerPath>,
 }
 
 /// Where a kernel's image and its own modules are, for checks that boot it.

@@ -26,6 +26,7 @@ pub(super) fn check(profile: &DistroProfile, document: &Source) -> Result<(), Pr
     }
     check_toolchain(&checker, &profile.toolchain)?;
     check_runtime(&checker, &profile.runtime)?;
+    checker.packages(&Trail::to("dkms").then("packages"), &profile.dkms.packages, true)?;
     directory(&checker, &Trail::to("node").then("firmware_directory"), &profile.node.firmware_directory)?;
     profile.boot.as_ref().map_or(Ok(()), |boot| check_boot(&checker, boot))
 }
