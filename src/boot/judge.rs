@@ -66,7 +66,8 @@ const UNKNOWN_HELP: &str =
 pub(super) fn judge(plan: &Plan, heard: &Transcript, position: usize, ending: &Ending) -> Vec<Finding> {
     let nothing = Part::default();
     let part = heard.parts.get(position).unwrap_or(&nothing);
-    let mut findings = Vec::new();
+    // A kernel that broke down is the reason for all that fails after it.
+    let (mut findings, complaints): (Vec<_>, Vec<_>) = complaints(plan, part).into_iter().partition(|finding| finding.severity == Severity::Error);
     findings.extend(not_ended(plan, heard, part, ending));
     findings.extend(index_failed(heard));
     for module in &plan.modules {
@@ -78,7 +79,7 @@ pub(super) fn judge(plan: &Plan, heard: &Transcript, position: usize, ending: &E
     findings.extend(part.steps.iter().filter(|step| step.verb == "remove").filter_map(|step| removing(plan, step)));
     findings.extend(firmware(plan, heard, part));
     findings.extend(devices(plan, part));
-    findings.extend(complaints(plan, part));
+    findings.extend(complaints);
     findings
 }
 
@@ -230,17 +231,17 @@ fn said_broken(line: &str) -> bool {
 }
 
 /// What the kernel complained about while the image's modules came and went: the worst, and how often.
-fn complaints(plan: &Plan, part: &Part) -> Vec<Finding> {
+fn complaints(plan: &Plan, part: &Part) -> Option<Finding> {
     let ours = part.steps.iter().filter(|step| matches!(step.verb.as_str(), "load" | "unload" | "reload" | "leave"));
     let lines: Vec<(&Step, &String)> = ours.flat_map(|step| step.kernel.iter().map(move |line| (step, line))).collect();
     let first = |is: &dyn Fn(&str) -> bool| lines.iter().find(|(_, line)| is(line));
     let (severity, verdict, (step, line)) = match (first(&said_broken), first(&|line| DOUBTFUL.iter().any(|words| line.contains(words)))) {
         (Some(found), _) => (Severity::Error, "broke down", found),
         (None, Some(found)) => (Severity::Warning, "complained", found),
-        (None, None) => return Vec::new(),
+        (None, None) => return None,
     };
     let finding = Finding::new("boot-kernel-log", severity, format!("{} {verdict} while {}", plan.kernel, doing(step)));
-    vec![Finding { found: Some((*line).clone()), ..finding }]
+    Some(Finding { found: Some((*line).clone()), ..finding })
 }
 
 #[cfg(test)]

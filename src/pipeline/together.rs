@@ -53,6 +53,8 @@ struct Gathering {
 
 /// A target whose modules are ready; the target that boots for all has no sender.
 struct Arrival {
+    /// Its position in the plan.
+    index: usize,
     subject: Subject,
     sender: Option<oneshot::Sender<Turn>>,
 }
@@ -175,18 +177,19 @@ impl Seat {
         state.missing -= 1;
         if state.missing == 0 {
             let mut party = std::mem::take(&mut state.waiting);
-            party.push(Arrival { subject, sender: None });
+            party.push(Arrival { index: self.index, subject, sender: None });
             return Ok(party);
         }
         (subject.tell)("waiting for other drivers");
         let (sender, receiver) = oneshot::channel();
-        state.waiting.push(Arrival { subject, sender: Some(sender) });
+        state.waiting.push(Arrival { index: self.index, subject, sender: Some(sender) });
         Err(receiver)
     }
 }
 
-/// Boots for all who have come and tells the others; what it has shown of the one without a sender.
-async fn lead(party: Vec<Arrival>, booter: &Booter, work: &Path, cancel: &CancellationToken) -> Option<Box<Report>> {
+/// Boots for all who have come, in the order of the plan, and tells the others; what it has shown of the one without a sender.
+async fn lead(mut party: Vec<Arrival>, booter: &Booter, work: &Path, cancel: &CancellationToken) -> Option<Box<Report>> {
+    party.sort_by_key(|arrival| arrival.index);
     let (subjects, senders): (Vec<_>, Vec<_>) = party.into_iter().map(|arrival| (arrival.subject, arrival.sender)).unzip();
     // Those who are left alone need no others for that.
     let reports = if subjects.len() > 1 { booter.check_together(&subjects, work, cancel).await } else { vec![None] };

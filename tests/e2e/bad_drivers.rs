@@ -18,27 +18,28 @@ fn found(target: &TargetRecord) -> Vec<String> {
 }
 
 /// One boot with good drivers and bad ones. What the bad ones do is found and is theirs alone; the good ones are published, also those whose
-/// turn had not come when the boot came to its end.
+/// turn had not come when the boot came to its end. Names tell the order.
 #[test]
 fn drivers_that_share_a_boot_do_not_answer_for_each_other() {
-    let forge = forge("together", "v4l2loopback, kmf_oopses, kmf_hangs, kmf_warns, r8125");
-    add(&forge, "kmf_oopses", &module("int *volatile nowhere = NULL; *nowhere = 1;", ""), "");
-    add(&forge, "kmf_hangs", &module("", "DECLARE_COMPLETION_ONSTACK(never); wait_for_completion(&never);"), "");
+    let forge = forge("together", "kmf_warns, v4l2loopback, w_oopses, x_hangs, y_good");
+    add(&forge, "w_oopses", &module("int *volatile nowhere = NULL; *nowhere = 1;", ""), "");
+    add(&forge, "x_hangs", &module("", "DECLARE_COMPLETION_ONSTACK(never); wait_for_completion(&never);"), "");
     add(&forge, "kmf_warns", &module("WARN_ON(1);", ""), "");
+    add(&forge, "y_good", &module("", ""), "");
     let run = forge.run(&["build", "--push", "--boot", "--boot-together", "--boot-timeout", "60", "--profiles", "profiles"]).expect(3);
     let target = |driver| forge.target(driver, newest());
 
     assert_eq!((target("v4l2loopback").outcome, found(&target("v4l2loopback"))), (Outcome::Built, Vec::new()));
     assert_eq!(target("v4l2loopback").boot.unwrap().together_with.len(), 4);
 
-    let oopses = target("kmf_oopses");
+    let oopses = target("w_oopses");
     assert_eq!(oopses.outcome, Outcome::Rejected);
-    assert!(found(&oopses).contains(&format!("error boot-kernel-log: {} broke down while `kmf_oopses` was being loaded", newest())), "{:?}", oopses.findings);
+    assert!(found(&oopses).contains(&format!("error boot-kernel-log: {} broke down while `w_oopses` was being loaded", newest())), "{:?}", oopses.findings);
     run.says("BUG: kernel NULL pointer dereference, address: 0000000000000000");
 
-    let hangs = target("kmf_hangs");
+    let hangs = target("x_hangs");
     assert_eq!(hangs.outcome, Outcome::Rejected);
-    assert_eq!(found(&hangs), ["error boot-unload: the time of 60 s was over while `kmf_hangs` was being unloaded"]);
+    assert_eq!(found(&hangs), ["error boot-unload: the time of 60 s was over while `x_hangs` was being unloaded"]);
 
     let warns = target("kmf_warns");
     assert_eq!(warns.outcome, Outcome::Built);
@@ -46,7 +47,7 @@ fn drivers_that_share_a_boot_do_not_answer_for_each_other() {
     // Out of the tree (4096), unsigned (8192), and what it warned about (512): nothing of what the others did.
     assert_eq!(warns.boot.unwrap().taint, Some(12800));
 
-    let last = target("r8125");
+    let last = target("y_good");
     assert_eq!((last.outcome, found(&last)), (Outcome::Built, Vec::new()));
     assert_eq!(last.boot.unwrap().together_with, [""; 0], "it was booted alone");
 }
