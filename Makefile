@@ -1,6 +1,6 @@
 # `make` alone lists what there is. Two of these suffice on a fresh Debian 12 with a Rust toolchain: quickstart and test.
 .DEFAULT_GOAL := help
-.PHONY: help setup build lint test test-e2e test-drivers fuzz quickstart bench clean
+.PHONY: help setup build lint test test-drivers fuzz quickstart bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -17,10 +17,7 @@ lint: ## rustfmt, clippy, shellcheck
 	shellcheck -x scripts/*.sh templates/dkms/*.sh tests/dkms/*.sh .ci/run
 	shellcheck templates/systemd/kmodforge-node
 
-test: ## unit and command-line tests, and the program against servers in the same process
-	cargo test --locked --no-fail-fast
-
-test-e2e: setup ## documentation and end-to-end tests, on private daemons
+test: setup ## unit, command line, documentation and end-to-end tests, on private daemons
 	cargo test --locked --features e2e --no-run
 	scripts/stack.sh run --docker --buildkitd --kubernetes --base bookworm,trixie,sid -- cargo test --locked --features e2e --no-fail-fast
 
