@@ -137,7 +137,7 @@ async fn an_image_that_breaks_the_kernel_is_rejected_alone() {
     assert_eq!((other.images, other.findings.len()), (1, 0));
     assert_eq!(evil.images, 1);
     let found: Vec<_> = evil.findings.iter().map(|finding| finding.message.as_str()).collect();
-    assert_eq!(found, ["the virtual machine stopped while `evil` was being loaded", "6.1 broke down while `evil` was being loaded"]);
+    assert_eq!(found, ["6.1 broke down while `evil` was being loaded", "the virtual machine stopped while `evil` was being loaded"]);
     let mut boots: Vec<_> = setting.read("boots").lines().map(str::to_owned).collect();
     boots.sort();
     assert_eq!(boots, ["evil", "good evil other", "other"]);
