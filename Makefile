@@ -19,7 +19,7 @@ lint: ## rustfmt, clippy, shellcheck
 
 test: setup ## unit, command line, documentation and end-to-end tests, on private daemons
 	cargo test --locked --features e2e --no-run
-	scripts/stack.sh run --docker --buildkitd --kubernetes --base bookworm,trixie,sid -- cargo test --locked --features e2e --no-fail-fast
+	scripts/stack.sh run --docker --buildkitd --kubernetes --base bookworm,trixie,sid -- cargo test --locked --features e2e --no-fail-fast -- --skip heavy::
 
 test-drivers: setup ## zfs and nvidia-open, compiled and loaded for every release of Debian: an hour
 	KMODFORGE_TEST_DRIVERS=all scripts/stack.sh run --docker --base bookworm,trixie,sid -- cargo test --locked --features e2e --test e2e heavy::

@@ -79,7 +79,12 @@ impl Page {
     pub(crate) fn links(&self) -> Vec<(usize, PathBuf)> {
         let folder = root().join(&self.path).parent().unwrap().to_owned();
         let mut links = Vec::new();
+        let mut in_block = false;
         for (number, line) in self.text.lines().enumerate() {
+            in_block ^= line.starts_with("```");
+            if in_block {
+                continue;
+            }
             for rest in line.split("](").skip(1) {
                 let target = rest.split([')', '#']).next().unwrap();
                 if !target.is_empty() && !target.contains("://") {

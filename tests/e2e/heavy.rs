@@ -1,7 +1,7 @@
 //! Large drivers: zfs, which configures itself, and nvidia-open, with firmware.
 //!
-//! Each compiles for minutes, so one kernel has to do; with `KMODFORGE_TEST_DRIVERS=all` (`make test-drivers`) there are two of bookworm, one of
-//! trixie and, for zfs, one of sid.
+//! Each compiles for minutes, so `make test` leaves them out. `make test-drivers` has two kernels of bookworm, one of trixie and, for zfs, one of sid
+//! (`KMODFORGE_TEST_DRIVERS=all`); without that variable one kernel has to do.
 
 use std::fs;
 use std::sync::OnceLock;
