@@ -3,10 +3,13 @@
 mod apt;
 mod cluster;
 mod error;
+mod extract;
 mod list;
 mod packages;
 mod release_file;
+mod repodata;
 mod resolve;
+mod rpm;
 mod rules;
 mod signature;
 mod version;
@@ -52,11 +55,18 @@ pub struct RepositoryName {
     pub suite: String,
     /// Official base URL.
     pub url: String,
+    /// The files by one of which it is known to exist.
+    pub asked_for: &'static str,
+    /// The file that its other files are verified by.
+    pub listed_in: &'static str,
 }
 
 impl RepositoryName {
     fn of(repository: &Repository) -> Self {
-        Self { suite: repository.suite.clone(), url: repository.url.clone() }
+        // Only repositories of apt have components, and have to.
+        let (asked_for, listed_in) =
+            if repository.components.is_empty() { ("`repodata/repomd.xml`", "its repomd.xml") } else { ("`InRelease`, then `Release`", "its Release file") };
+        Self { suite: repository.suite.clone(), url: repository.url.clone(), asked_for, listed_in }
     }
 }
 
@@ -76,19 +86,21 @@ impl fmt::Display for RepositoryName {
 pub async fn read(fetcher: &Fetcher, request: &IndexRequest<'_>) -> Result<PublishedRelease, IndexError> {
     let IndexRequest { distro, release, arch, build_arch, fallbacks, keyrings } = *request;
     let rules = Arc::new(Rules::of(distro, release)?);
-    let arches = if arch == build_arch { vec![arch.oci()] } else { vec![arch.oci(), build_arch.oci()] };
-    let repositories: Vec<_> = release.repositories.iter().chain(fallbacks).collect();
-    let shelves = match distro.family {
-        Family::Apt => {
-            let read = |repository| {
-                let seal = Seal::of(distro, repository, fetcher.mirrors(), keyrings);
-                let (rules, arches) = (&rules, &arches);
-                async move { apt::read_repository(fetcher, rules, repository, &seal?, arches).await }
-            };
-            try_join_all(repositories.iter().copied().map(read)).await?
+    let family = distro.family;
+    let arches = if arch == build_arch { vec![family.arch_name(arch)] } else { vec![family.arch_name(arch), family.arch_name(build_arch)] };
+    let repositories: Vec<_> = release.repositories.iter().chain(fallbacks).filter(|repository| repository.has(arch)).collect();
+    let read = |repository| {
+        let seal = Seal::of(distro, repository, fetcher.mirrors(), keyrings);
+        let (rules, arches) = (&rules, &arches);
+        async move {
+            match family {
+                Family::Apt => apt::read_repository(fetcher, rules, repository, &seal?, arches).await,
+                Family::Dnf | Family::Zypper => rpm::read_repository(fetcher, rules, repository, &seal?, arches[0]).await,
+            }
         }
     };
-    let optional = 1..release.repositories.len();
+    let shelves = try_join_all(repositories.iter().copied().map(read)).await?;
+    let optional = 1..release.repositories.iter().filter(|repository| repository.has(arch)).count();
     let mut looked_in = Vec::new();
     for (at, (repository, shelf)) in repositories.iter().zip(&shelves).enumerate() {
         match shelf {
@@ -99,7 +111,7 @@ pub async fn read(fetcher: &Fetcher, request: &IndexRequest<'_>) -> Result<Publi
     }
     let shelves: Vec<_> = shelves.into_iter().flatten().collect();
     let unverified = shelves.iter().filter_map(|shelf| shelf.unverified.clone()).collect();
-    let resolver = Resolver::new(&rules, arch.oci(), build_arch.oci(), &shelves);
+    let resolver = Resolver::new(&rules, arch, build_arch, &shelves);
     let of = || format!("{} {}, {arch}", distro.id, release.id);
     let runtime = resolver.runtime().map_err(|names| IndexError::NoRuntime { names, of: of(), looked_in: looked_in.clone() })?;
     Ok(PublishedRelease {
@@ -120,6 +132,8 @@ pub fn read_as_anything(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     let _ = release_file::ReleaseFile::parse(&text);
     let _ = packages::scan(bytes, |_| true);
+    let _ = repodata::primary(bytes);
+    let _ = repodata::scan(bytes, |_| true);
     let (left, right) = text.split_once(' ').unwrap_or((&text, ""));
     assert_eq!(version::compare(left, right), version::compare(right, left).reverse());
 }

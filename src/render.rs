@@ -4,6 +4,7 @@ mod context;
 mod inputs;
 mod plain;
 mod recipe;
+mod repositories;
 
 use std::collections::BTreeMap;
 
@@ -38,6 +39,12 @@ pub enum RenderError {
     Local {
         /// The driver.
         driver: String,
+    },
+    /// Builders without mounts and contexts cannot be told how.
+    #[error("a Dockerfile for any kernel cannot be written for packages of the family `{family}`")]
+    NotPlain {
+        /// The family.
+        family: &'static str,
     },
     /// A value in the driver's build names something unknown.
     #[error("driver `{driver}`: {message}")]
@@ -105,6 +112,7 @@ impl From<RenderError> for Failure {
         match error {
             RenderError::Placeholder { .. } => failure.help("see the driver profile reference for the placeholders that there are"),
             RenderError::Local { .. } => failure.help("give its profile a source with a URL: `archive` or `deb`"),
+            RenderError::NotPlain { .. } => failure.help("build with `kmodforge build`, and let the Module name the images"),
             RenderError::Template(_) => failure.help("this is a fault of kmodforge; please report it"),
         }
     }

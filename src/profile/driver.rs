@@ -161,7 +161,7 @@ pub struct LocalPath {
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Build {
-    /// Packages that only this driver's build needs, by package family (`apt`).
+    /// Packages that only this driver's build needs, by package family (`apt`, `dnf`, `zypper`).
     #[serde(default)]
     pub packages: BTreeMap<String, Vec<String>>,
     /// The steps, in order.

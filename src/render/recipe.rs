@@ -14,6 +14,8 @@ use crate::template::quote_shell;
 pub(super) struct Recipe {
     /// The kernel's headers.
     pub(super) kernel_dir: String,
+    /// What is packaged of the kernel's sources.
+    pub(super) kernel_source: String,
     /// ` NAME=value` for the reference module's `make`.
     pub(super) make_variables: String,
     /// The build's steps, each one a line of shell, run in the source's directory.
@@ -27,7 +29,7 @@ impl Recipe {
         let mut make_variables = String::new();
         values.variables(&mut make_variables, &BTreeMap::new()).map_err(unknown)?;
         let steps = target.driver.build().steps.iter().map(|step| values.step(step)).collect::<Result<_, _>>().map_err(unknown)?;
-        Ok(Self { kernel_dir: values.kernel_dir, make_variables, steps })
+        Ok(Self { kernel_dir: values.kernel_dir, kernel_source: values.kernel_source, make_variables, steps })
     }
 }
 
@@ -59,7 +61,8 @@ impl Recipe {
         let values = Values::new(driver, distro, &kernel, "", [cc, arch, machine, triplet]);
         let unknown = |message| RenderError::Placeholder { driver: driver.profile.id.to_string(), message };
         let steps = driver.build().steps.iter().map(|step| Ok(unmark(&values.step(step)?))).collect::<Result<_, _>>().map_err(unknown)?;
-        Ok(Self { kernel_dir: unmark(&quote_shell(&values.kernel_dir)), make_variables: String::new(), steps })
+        let [kernel_dir, kernel_source] = [values.kernel_dir, values.kernel_source].map(|directory| unmark(&quote_shell(&directory)));
+        Ok(Self { kernel_dir, kernel_source, make_variables: String::new(), steps })
     }
 }
 
@@ -67,6 +70,7 @@ impl Recipe {
 struct Values<'a> {
     placeholders: Placeholders,
     kernel_dir: String,
+    kernel_source: String,
     cross: &'a str,
     variables: &'a BTreeMap<String, String>,
 }
@@ -81,20 +85,25 @@ impl<'a> Values<'a> {
 
     fn new(driver: &PlannedDriver, distro: &'a PlannedDistro, kernel: &str, cross: &'a str, [cc, arch, machine, triplet]: [String; 4]) -> Self {
         let rules = &distro.profile.kernels;
-        let kernel_dir = rules.directory.replace("{kernel}", kernel);
-        let source_dir = rules.source_directory.as_ref().map_or_else(|| kernel_dir.clone(), |directory| directory.replace("{kernel}", kernel));
+        let (base, flavour) = kernel.rsplit_once('-').unwrap_or((kernel, ""));
+        let directory = |template: &str| {
+            let filled = template.replace("{kernel}", kernel).replace("{kernel_base}", base);
+            filled.replace("{kernel_flavour}", flavour).replace("{machine}", &machine)
+        };
+        let kernel_dir = directory(&rules.directory);
+        let kernel_source = rules.source_directory.as_deref().map_or_else(|| kernel_dir.clone(), directory);
         let placeholders = Placeholders::default()
             .with("kernel", kernel)
             .with("kernel_dir", &kernel_dir)
-            .with("kernel_source", source_dir)
+            .with("kernel_source", &kernel_source)
             .with("source", SOURCE_DIR)
             .with("cc", cc)
             .with("cross", cross)
             .with("arch", arch)
-            .with("machine", machine)
+            .with("machine", &machine)
             .with("triplet", triplet)
             .with("version", driver.version().version.as_str());
-        Self { placeholders, kernel_dir, cross, variables: &distro.profile.toolchain.variables }
+        Self { placeholders, kernel_dir, kernel_source, cross, variables: &distro.profile.toolchain.variables }
     }
 
     fn step(&self, step: &Step) -> Result<String, String> {

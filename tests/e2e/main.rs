@@ -9,6 +9,7 @@ mod builders;
 mod buildkit;
 mod daemonset;
 mod defects;
+mod families;
 mod files;
 mod forge;
 mod heavy;
