@@ -14,7 +14,7 @@ build: ## build the release binary: target/release/kmodforge
 lint: ## rustfmt, clippy, shellcheck
 	cargo fmt --check
 	cargo clippy --locked --all-targets --all-features -- -D warnings
-	shellcheck -x scripts/*.sh .ci/run
+	shellcheck -x scripts/*.sh templates/dkms/*.sh tests/dkms/*.sh .ci/run
 	shellcheck templates/systemd/kmodforge-node
 
 test: ## unit and command-line tests, and the program against servers in the same process

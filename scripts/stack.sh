@@ -141,7 +141,7 @@ start_kubernetes() {
     wait_until_ready etcd curl -fsS "http://127.0.0.1:$etcd/health"
     spawn kube-apiserver kube-apiserver --etcd-servers "http://127.0.0.1:$etcd" --bind-address 127.0.0.1 --advertise-address 127.0.0.1 --secure-port "$api" \
         --cert-dir "$DIR/kubernetes" --tls-cert-file "$DIR/kubernetes/server.crt" --tls-private-key-file "$DIR/kubernetes/server.key" \
-        --token-auth-file "$DIR/kubernetes/tokens" --authorization-mode RBAC --service-cluster-ip-range 10.96.0.0/24 \
+        --token-auth-file "$DIR/kubernetes/tokens" --authorization-mode RBAC --allow-privileged=true --service-cluster-ip-range 10.96.0.0/24 \
         --service-account-issuer https://kubernetes.default.svc --service-account-key-file "$DIR/kubernetes/accounts.key" \
         --service-account-signing-key-file "$DIR/kubernetes/accounts.key" --endpoint-reconciler-type none
     write_kubeconfig "$api" >"$DIR/kubeconfig"

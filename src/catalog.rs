@@ -241,6 +241,11 @@ impl Catalog {
         Ok(())
     }
 
+    /// Adds a driver; one with a known id replaces the known one.
+    pub fn add_driver(&mut self, entry: Entry<DriverProfile>) {
+        self.drivers.insert(entry.profile.id.to_string(), entry);
+    }
+
     /// A driver by its id.
     pub fn driver(&self, id: &str) -> Result<&DriverProfile, CatalogError> {
         self.driver_entry(id).map(|entry| &entry.profile)

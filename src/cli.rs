@@ -19,12 +19,13 @@ pub use boot::BootArgs;
 pub use build::{BuildArgs, Compression, Progress};
 pub use deploy::{DaemonsetArgs, DeployCommand, ExtensionKind, FleetArgs, HelmArgs, KmmArgs, PodArgs, SystemdArgs, SystemdFormat};
 pub use report::ReportArgs;
-pub use select::{ClusterArgs, ProjectArgs, RegistryArgs, SelectArgs};
+pub use select::{ClusterArgs, ProjectArgs, RegistryArgs, SelectArgs, SourceArgs};
 pub use sign::{KeyArg, SignArgs, SignCertArgs, SignImageArgs};
-pub use values::{DistroArg, Fallback, Output, SecretArg, SecretSource};
+pub use values::{DistroArg, Fallback, Output, SecretArg, SecretSource, SourceArg};
 pub use verbs::{
     CompletionsArgs, DoctorArgs, KernelsCommand, KernelsListArgs, KernelsMatchArgs, ListFormat, ManArgs, PlanArgs, PlanFormat, ProfileCheckArgs,
-    ProfileCommand, ProfileKind, ProfileListArgs, ProfileSchemaArgs, ProfileShowArgs, RenderArgs, SchemaKind, ShowFormat, TextFormat, VerifyArgs, VerifyFormat,
+    ProfileCommand, ProfileKind, ProfileListArgs, ProfileNewArgs, ProfileSchemaArgs, ProfileShowArgs, RenderArgs, SchemaKind, ShowFormat, TextFormat,
+    VerifyArgs, VerifyFormat,
 };
 
 const EXAMPLES: &str = "\

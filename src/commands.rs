@@ -13,6 +13,7 @@ pub mod builder;
 pub mod completions;
 pub mod deploy;
 pub mod doctor;
+pub mod given;
 pub mod kernels;
 mod local_image;
 pub mod man;
@@ -43,7 +44,7 @@ pub async fn run(cli: Cli, ui: &Ui, cancel: CancellationToken) -> Result<Exit, F
         Command::Sign(args) => Box::pin(unless_cancelled(&cancel, sign::run(global, &args, ui))).await,
         Command::Deploy(command) => Box::pin(unless_cancelled(&cancel, deploy::run(global, command, ui))).await,
         Command::Kernels(command) => unless_cancelled(&cancel, kernels::run(global, command, ui)).await,
-        Command::Profile(command) => profile::run(global, command, ui),
+        Command::Profile(command) => Box::pin(profile::run(global, command, ui, cancel)).await,
         Command::Doctor(args) => Box::pin(unless_cancelled(&cancel, doctor::run(global, &args, ui))).await,
         Command::Completions(args) => completions::run(&args, ui),
         Command::Man(args) => man::run(&args, ui),

@@ -158,8 +158,19 @@ impl Fetcher {
         let part = self.part("files")?;
         // Never closed, so this cannot fail; without a permit the transfer would merely not be counted.
         let _permit = self.limit.acquire().await.ok();
-        self.transfers.save(&request, sha256, part.path()).await?;
+        self.transfers.save(&request, Some(sha256), part.path()).await?;
         Ok(part)
+    }
+
+    /// The SHA-256 of what is at a place now. It is fetched every time, and kept as if it had been known before.
+    pub async fn digest_of(&self, kind: Kind, url: &str) -> Result<String, FetchError> {
+        let asked = self.asked(kind, url);
+        let part = self.part("files")?;
+        // Never closed, so this cannot fail; without a permit the transfer would merely not be counted.
+        let _permit = self.limit.acquire().await.ok();
+        let sha256 = self.transfers.save(&Request { official: url, asked: &asked }, None, part.path()).await?;
+        keep(part, &self.cache_dir().join("files").join(&sha256))?;
+        Ok(sha256)
     }
 
     fn asked(&self, kind: Kind, url: &str) -> String {

@@ -4,6 +4,7 @@ mod apt;
 mod cluster;
 mod error;
 mod extract;
+mod find;
 mod list;
 mod packages;
 mod release_file;
@@ -21,8 +22,10 @@ use futures::future::try_join_all;
 
 pub use self::cluster::{Cluster, ClusterError, ClusterNode, ClusterRequest, read_nodes};
 pub use self::error::IndexError;
+pub use self::find::{SourcePackage, find_packages, newest_first};
 pub use self::list::{ListError, parse_list};
-use self::resolve::Resolver;
+use self::extract::Interest;
+use self::resolve::{Resolver, Shelf};
 use self::rules::Rules;
 use self::signature::Seal;
 use crate::arch::Arch;
@@ -84,22 +87,17 @@ impl fmt::Display for RepositoryName {
 ///
 /// Each run asks for the repositories' Release files and verifies their signatures; indexes are fetched and read only when their digests have changed.
 pub async fn read(fetcher: &Fetcher, request: &IndexRequest<'_>) -> Result<PublishedRelease, IndexError> {
-    let IndexRequest { distro, release, arch, build_arch, fallbacks, keyrings } = *request;
+    let IndexRequest { distro, release, arch, build_arch, fallbacks, .. } = *request;
     let rules = Arc::new(Rules::of(distro, release)?);
     let family = distro.family;
     let arches = if arch == build_arch { vec![family.arch_name(arch)] } else { vec![family.arch_name(arch), family.arch_name(build_arch)] };
     let repositories: Vec<_> = release.repositories.iter().chain(fallbacks).filter(|repository| repository.has(arch)).collect();
-    let read = |repository| {
-        let seal = Seal::of(distro, repository, fetcher.mirrors(), keyrings);
-        let (rules, arches) = (&rules, &arches);
-        async move {
-            match family {
-                Family::Apt => apt::read_repository(fetcher, rules, repository, &seal?, arches).await,
-                Family::Dnf | Family::Zypper => rpm::read_repository(fetcher, rules, repository, &seal?, arches[0]).await,
-            }
-        }
-    };
-    let shelves = try_join_all(repositories.iter().copied().map(read)).await?;
+    let wants = Box::new({
+        let rules = rules.clone();
+        move |name: &str| rules.wants(name)
+    });
+    let interest = Arc::new(Interest { wants, digest: rules.digest.clone(), every_component: false });
+    let shelves = read_shelves(fetcher, request, &repositories, &interest, &arches).await?;
     let optional = 1..release.repositories.iter().filter(|repository| repository.has(arch)).count();
     let mut looked_in = Vec::new();
     for (at, (repository, shelf)) in repositories.iter().zip(&shelves).enumerate() {
@@ -124,6 +122,24 @@ pub async fn read(fetcher: &Fetcher, request: &IndexRequest<'_>) -> Result<Publi
         looked_in,
         unverified,
     })
+}
+
+/// What repositories have of what matters, each once its signature has been verified.
+async fn read_shelves(
+    fetcher: &Fetcher,
+    request: &IndexRequest<'_>,
+    repositories: &[&Repository],
+    interest: &Arc<Interest>,
+    arches: &[&str],
+) -> Result<Vec<Option<Shelf>>, IndexError> {
+    let read = async |repository: &Repository| {
+        let seal = Seal::of(request.distro, repository, fetcher.mirrors(), request.keyrings)?;
+        match request.distro.family {
+            Family::Apt => apt::read_repository(fetcher, interest, repository, &seal, arches).await,
+            Family::Dnf | Family::Zypper => rpm::read_repository(fetcher, interest, repository, &seal, arches[0]).await,
+        }
+    };
+    try_join_all(repositories.iter().map(|repository| read(repository))).await
 }
 
 /// For `fuzz/`: reads bytes as each of the files that a repository has.

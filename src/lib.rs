@@ -32,6 +32,7 @@ pub mod sign;
 pub mod plan;
 // catalogue
 pub mod catalog;
+pub mod inference;
 pub mod project;
 // profile
 pub mod kmm;

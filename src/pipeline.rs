@@ -2,6 +2,7 @@
 
 pub mod attach;
 mod boot;
+mod discover;
 pub mod event;
 mod failure;
 mod inspect;
@@ -23,6 +24,7 @@ use tokio::sync::{OnceCell, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 pub use boot::{boot_plan, boot_record};
+pub use discover::name_modules;
 pub use failure::{TargetError, explain_solve};
 pub use inspect::{Inspection, expectations, inspect, kernel_facts};
 pub use sign::Signing;

@@ -17,7 +17,7 @@ use crate::arch::Arch;
 use crate::kernel_selector::KernelSelector;
 use crate::package::{Package, PublishedKernel, PublishedRelease};
 use crate::profile::distro::{DistroProfile, Release};
-use crate::profile::driver::{Build, ConfigRule, DriverProfile, DriverVersion, Module, Unsupported};
+use crate::profile::driver::{Build, ConfigRule, Dkms, DriverProfile, DriverVersion, Module, Step, Unsupported};
 use crate::profile::{Id, Version};
 use crate::project::Exclude;
 use crate::record::TargetLabel;
@@ -80,7 +80,12 @@ impl PlannedDriver {
         self.profile.build_of(self.version())
     }
 
-    /// What comes out, in load order.
+    /// The `dkms.conf` that it is built by, if there is one.
+    pub fn dkms(&self) -> Option<&Dkms> {
+        self.build().steps.iter().find_map(|step| if let Step::Dkms(dkms) = step { Some(dkms) } else { None })
+    }
+
+    /// What comes out, in load order; nothing where only the build tells.
     pub fn modules(&self) -> &[Module] {
         self.profile.modules_of(self.version())
     }

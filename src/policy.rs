@@ -12,11 +12,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::attest::PublicKey;
-use crate::error::{Exit, Failure};
 use crate::finding::Severity;
 use crate::pki::Certificate;
-use crate::yaml::{Source, YamlError};
-pub use check::Impossible;
+use crate::yaml::{SettingsError, Source, read_settings};
+pub use check::Reason;
 pub use judge::{Attached, Change, Judged, Judgement};
 pub use licence::{Licence, of_module};
 
@@ -181,23 +180,7 @@ impl fmt::Display for Signer {
 }
 
 /// Why there is no policy.
-#[derive(Debug, thiserror::Error)]
-pub enum PolicyError {
-    /// The file cannot be read.
-    #[error("the policy `{}` cannot be read: {error}", path.display())]
-    Unreadable {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        error: std::io::Error,
-    },
-    /// It is no YAML, or not the YAML of a policy.
-    #[error(transparent)]
-    Yaml(#[from] YamlError),
-    /// What it says cannot be.
-    #[error(transparent)]
-    Impossible(#[from] Impossible),
-}
+pub type PolicyError = SettingsError<Reason>;
 
 impl Policy {
     /// Reads a policy, and the certificates and keys that it names.
@@ -205,8 +188,7 @@ impl Policy {
     /// # Errors
     /// When a file cannot be read, or says what cannot be.
     pub fn load(path: &Path) -> Result<Self, PolicyError> {
-        let text = std::fs::read_to_string(path).map_err(|error| PolicyError::Unreadable { path: path.to_owned(), error })?;
-        Self::parse(path, &text)
+        Self::parse(path, &read_settings("policy", path)?)
     }
 
     /// Reads the text of a policy; the files that it names are looked for beside `path`.
@@ -217,15 +199,5 @@ impl Policy {
         let source = Source::read(&path.display().to_string(), text)?;
         let file: PolicyFile = source.decode()?;
         Ok(check::resolve(file, &source, path.parent().unwrap_or(Path::new("")))?)
-    }
-}
-
-impl From<PolicyError> for Failure {
-    fn from(error: PolicyError) -> Self {
-        match error {
-            PolicyError::Unreadable { .. } => Self::new(Exit::Usage, error.to_string()),
-            PolicyError::Yaml(error) => error.into(),
-            PolicyError::Impossible(error) => error.into(),
-        }
     }
 }

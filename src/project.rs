@@ -12,14 +12,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::arch::Arch;
-use crate::error::{Exit, Failure};
 use crate::kernel::KernelRelease;
 use crate::kernel_selector::KernelSelector;
 use crate::mirror::Mirrors;
 use crate::profile::{Id, Profiles, Version};
-use crate::yaml::{Source, YamlError};
+use crate::yaml::{SettingsError, Source, read_settings};
 pub use boot::{Boot, BootSettings, Seconds};
-pub use check::Impossible;
+pub use check::Reason;
 pub use sign::{Attachments, KeyFault, Sign};
 
 /// The name of project files.
@@ -173,29 +172,12 @@ pub struct Project {
 }
 
 /// Why there is no project.
-#[derive(Debug, thiserror::Error)]
-pub enum ProjectError {
-    /// The file cannot be read.
-    #[error("the project file `{}` cannot be read: {error}", path.display())]
-    Unreadable {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        error: std::io::Error,
-    },
-    /// It is no YAML, or not the YAML of a project.
-    #[error(transparent)]
-    Yaml(#[from] YamlError),
-    /// What it says cannot be.
-    #[error(transparent)]
-    Impossible(#[from] Impossible),
-}
+pub type ProjectError = SettingsError<Reason>;
 
 impl Project {
     /// Reads a project file.
     pub fn load(path: &Path) -> Result<Self, ProjectError> {
-        let text = std::fs::read_to_string(path).map_err(|error| ProjectError::Unreadable { path: path.to_owned(), error })?;
-        Self::parse(path, &text)
+        Self::parse(path, &read_settings("project file", path)?)
     }
 
     /// Reads the project file of a directory, if it has one.
@@ -228,16 +210,6 @@ impl Project {
     /// Checks the matrix against the profiles there are: names, versions, architectures, and excludes that leave something.
     pub fn check(&self, profiles: &dyn Profiles) -> Result<(), ProjectError> {
         check::check_matrix(&self.content, &self.source, profiles).map_err(ProjectError::Impossible)
-    }
-}
-
-impl From<ProjectError> for Failure {
-    fn from(error: ProjectError) -> Self {
-        match error {
-            ProjectError::Unreadable { .. } => Self::new(Exit::Usage, error.to_string()),
-            ProjectError::Yaml(error) => error.into(),
-            ProjectError::Impossible(error) => error.into(),
-        }
     }
 }
 

@@ -28,6 +28,9 @@ pub const TAINTS: &str = "io.kmodforge.taints";
 /// Where the driver's source lies while it is compiled.
 pub const SOURCE_DIR: &str = "/kmodforge/source";
 
+/// What follows a `dkms.conf` in the builder.
+const DKMS_SCRIPT: &str = include_str!("../templates/dkms/dkms.sh");
+
 /// A target that cannot be rendered.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum RenderError {
@@ -46,6 +49,12 @@ pub enum RenderError {
         /// The family.
         family: &'static str,
     },
+    /// Steps or modules are known only once it is built, with the kernel at hand.
+    #[error("driver `{driver}` tells its steps or modules only while it is built")]
+    OnlyBuilt {
+        /// The driver.
+        driver: String,
+    },
     /// A value in the driver's build names something unknown.
     #[error("driver `{driver}`: {message}")]
     Placeholder {
@@ -62,6 +71,12 @@ pub enum RenderError {
 /// When the driver's build names an unknown placeholder.
 pub fn dockerfile(target: &Target, mirrors: &Mirrors) -> Result<String, RenderError> {
     Ok(template::render(&template_name(target), &Context::of(target, mirrors)?)?)
+}
+
+/// Small files that the Dockerfile adds from beside it, by name; the sources are there, too.
+#[must_use]
+pub fn scripts(target: &Target) -> Vec<(&'static str, &'static str)> {
+    if target.driver.dkms().is_some() { vec![("dkms.sh", DKMS_SCRIPT)] } else { Vec::new() }
 }
 
 /// One template per family of packages.
@@ -83,6 +98,9 @@ pub fn labels(target: &Target) -> BTreeMap<String, String> {
 fn any_kernel_labels(driver: &PlannedDriver, distro: &PlannedDistro) -> BTreeMap<String, String> {
     let own = |name: &str| format!("{ANNOTATION}{name}");
     let oci = |name: &str| format!("org.opencontainers.image.{name}");
+    let modules: Vec<_> = driver.modules().iter().filter(|module| module.load).map(|module| module.name.as_str()).collect();
+    // Before the build nobody knows those that it finds itself.
+    let module_label = (!driver.modules().is_empty()).then(|| (own("modules"), modules.join(" ")));
     BTreeMap::from([
         (oci("title"), format!("{} {}", driver.profile.id, driver.version().version)),
         (oci("description"), driver.profile.summary.clone()),
@@ -92,8 +110,10 @@ fn any_kernel_labels(driver: &PlannedDriver, distro: &PlannedDistro) -> BTreeMap
         (own("driver"), driver.profile.id.to_string()),
         (own("version"), driver.version().version.to_string()),
         (own("distro"), format!("{}:{}", distro.profile.id, distro.release.id)),
-        (own("modules"), driver.modules().iter().filter(|module| module.load).map(|module| module.name.as_str()).collect::<Vec<_>>().join(" ")),
     ])
+    .into_iter()
+    .chain(module_label)
+    .collect()
 }
 
 /// Labels that tell who signed the modules.
@@ -113,6 +133,7 @@ impl From<RenderError> for Failure {
             RenderError::Placeholder { .. } => failure.help("see the driver profile reference for the placeholders that there are"),
             RenderError::Local { .. } => failure.help("give its profile a source with a URL: `archive` or `deb`"),
             RenderError::NotPlain { .. } => failure.help("build with `kmodforge build`, and let the Module name the images"),
+            RenderError::OnlyBuilt { .. } => failure.help("write a profile with `steps` and `modules`: `dkms` cannot be one of these steps"),
             RenderError::Template(_) => failure.help("this is a fault of kmodforge; please report it"),
         }
     }

@@ -3,6 +3,7 @@
 //! A file is read twice: into a tree of positions ([`tree`]) and, by serde-saphyr, into its type. The first says where things
 //! are, also long after the second has finished.
 
+mod settings;
 mod tree;
 mod words;
 
@@ -10,6 +11,7 @@ use serde::de::DeserializeOwned;
 use serde_saphyr::options::{DuplicateKeyPolicy, MergeKeyPolicy};
 
 use crate::error::Failure;
+pub use settings::{Impossible, SettingsError, read_settings};
 use tree::{Node, TreeError};
 pub use tree::{Place, Step, Trail};
 pub use words::nearest;

@@ -40,13 +40,12 @@ const BROKEN: [&str; 10] = [
 const DOUBTFUL: [&str; 6] = ["WARNING: ", "UBSAN: ", "refcount_t: ", "possible circular locking", "sysfs: cannot create duplicate", "blocked for more than"];
 
 /// Why the kernel does not take a module, most telling first, and what to do about it.
-const REASONS: [(&str, &str); 12] = [
+const REASONS: [(&str, &str); 11] = [
     ("disagrees about version of symbol", "it was compiled with other headers than this kernel's, or for another build of it"),
     ("no symbol version for", "it was compiled without the kernel's Module.symvers"),
     ("version magic", "it was compiled for another kernel"),
     ("Unknown symbol", "a module that exports the symbol must be in the image, or in `load_first` of the driver's profile"),
     ("Loading of unsigned module is rejected", "the kernel only takes signed modules: sign them"),
-    ("module verification failed", "the kernel only takes modules signed with a key that it knows"),
     ("Key was rejected", "the kernel only takes modules signed with a key that it knows"),
     (".gnu.linkonce.this_module", "it was compiled with another configuration than this kernel's"),
     ("Invalid ELF header", "the file is damaged, or for another architecture"),
@@ -58,6 +57,10 @@ const REASONS: [(&str, &str); 12] = [
 /// Words before the name of firmware that the kernel does not find (`drivers/base/firmware_loader/main.c`), and those that Debian puts in their place.
 const NO_FIRMWARE: [&str; 2] = ["Direct firmware load for ", "firmware: failed to load "];
 const FIRMWARE_HELP: &str = "the file must be in /firmware of the image: add it to the profile's `firmware`";
+
+/// Of a driver that nobody has said anything about.
+const UNKNOWN_HELP: &str =
+    "if it only wants parameters or hardware, say so in a profile (`parameters`, `load`), which `kmodforge profile new --from-source` begins";
 
 /// The findings about the image at a position, in the order of the steps.
 pub(super) fn judge(plan: &Plan, heard: &Transcript, position: usize, ending: &Ending) -> Vec<Finding> {
@@ -139,7 +142,7 @@ fn loading(plan: &Plan, step: &Step) -> Option<Finding> {
     let expected = if plan.load.devices.is_empty() { plan.load.without_hardware } else { Answer::Loads };
     match step.exit {
         None => None,
-        Some(0) if step.state.as_deref() == Some("live") => (expected != Answer::Loads && step.verb == "load").then(|| {
+        Some(0) if step.state.as_deref() == Some("live") => (!matches!(expected, Answer::Loads | Answer::Unknown) && step.verb == "load").then(|| {
             let finding = Finding::new("boot-load", Severity::Note, format!("`{module}` loads without its hardware"));
             finding.differs("loaded", format!("{} (the driver's profile)", expected.name()))
         }),
@@ -147,7 +150,10 @@ fn loading(plan: &Plan, step: &Step) -> Option<Finding> {
             let state = step.state.clone().unwrap_or_default();
             Some(error("boot-load", format!("`{module}` is not there after modprobe has loaded it into {kernel}{again}")).differs(state, "live"))
         }
-        Some(_) if expected != Answer::Loads && step.said.iter().any(|line| expected.words().iter().any(|words| line.contains(words))) => None,
+        Some(_) if expected != Answer::Loads && step.said.iter().any(|line| expected.words().iter().any(|words| line.contains(words))) => {
+            let finding = Finding::new("boot-load", Severity::Note, format!("`{module}` does not load into {kernel} without its hardware"));
+            (expected == Answer::Unknown).then(|| Finding { found: step.said.last().cloned(), ..finding })
+        }
         Some(_) => Some(refused(step, format!("`{module}` does not load into {kernel}{again}"), expected)),
     }
 }
@@ -164,8 +170,8 @@ fn refused(step: &Step, message: String, expected: Answer) -> Finding {
         (None, None) => format!("modprobe ended with status {}", step.exit.unwrap_or_default()),
     };
     let from_modprobe = || spoken.and_then(|line| REASONS.iter().find(|(words, _)| line.contains(words))).map(|(_, help)| *help);
-    let help = reason.map(|(_, help)| help).or_else(from_modprobe);
-    let finding = if expected == Answer::Loads {
+    let help = reason.map(|(_, help)| help).or_else(from_modprobe).or((expected == Answer::Unknown).then_some(UNKNOWN_HELP));
+    let finding = if matches!(expected, Answer::Loads | Answer::Unknown) {
         Finding { found: Some(found), ..finding }
     } else {
         finding.differs(found, format!("{} (the driver's profile)", expected.name()))

@@ -112,10 +112,13 @@ fn turn(position: usize, guest: Guest<'_>, machine: &Programs) -> String {
         // Not the shell's `read`, which reads single bytes: the kernel gives the first digit and no more.
         let _ = writeln!(text, "say \"before $({cat} /proc/sys/kernel/tainted)\"");
     }
-    // The path that an image before this one had set must not help.
-    let firmware = if guest.plan.firmware { format!("{root}/firmware") } else { String::new() };
-    if guest.plan.firmware || position > 0 {
-        let _ = writeln!(text, "echo {firmware} >/sys/module/firmware_class/parameters/path");
+    let search_path = "/sys/module/firmware_class/parameters/path";
+    if guest.plan.firmware {
+        // Before 6.5 a line feed is part of the path.
+        let _ = writeln!(text, "printf %s {root}/firmware >{search_path}");
+    } else if position > 0 {
+        // The path that an image before this one had set must not help.
+        let _ = writeln!(text, "echo >{search_path}");
     }
     let mut run = |step: &str, module: &str, arguments: &str| {
         let _ = writeln!(text, "run '{step} {}' {} {arguments} {}", kernel_name(module), machine.modprobe, quote_shell(module));
@@ -264,7 +267,7 @@ mod tests {
                 "run 'reload nvidia_uvm' /usr/sbin/modprobe -d /opt nvidia-uvm",
             ]
         );
-        assert!(text.contains("echo /firmware >/sys/module/firmware_class/parameters/path\n"));
+        assert!(text.contains("printf %s /firmware >/sys/module/firmware_class/parameters/path\n"));
         assert!(text.ends_with("say done\necho o >/proc/sysrq-trigger\n"));
     }
 
@@ -312,7 +315,7 @@ mod tests {
             [
                 "/usr/bin/busybox mount -t proc proc /kmodforge/root-1/proc",
                 "/usr/bin/busybox mount -t sysfs sysfs /kmodforge/root-1/sys",
-                "echo  >/sys/module/firmware_class/parameters/path",
+                "echo >/sys/module/firmware_class/parameters/path",
                 "run 'need ipv6' /usr/sbin/modprobe -d /node ipv6",
                 "run 'load jool' /usr/bin/busybox chroot /kmodforge/root-1 /usr/sbin/modprobe -d /opt jool",
                 "state jool",

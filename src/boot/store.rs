@@ -69,7 +69,7 @@ pub(super) async fn kernel(fetcher: &Fetcher, packages: &[Package], rules: &Boot
         debs.push((package.name.clone(), fetcher.temporary(Kind::Package, &package.url, &package.sha256).await?));
     }
     let paths = Paths {
-        kernel: normal(&rules.kernel.replace("{kernel}", release.as_str())),
+        kernels: rules.kernel.split('|').map(|path| normal(&path.replace("{kernel}", release.as_str()))).collect(),
         modules: normal(&format!("{}/", rules.modules.replace("{kernel}", release.as_str()))),
     };
     let (release, target) = (release.clone(), folder.clone());
@@ -83,7 +83,8 @@ pub(super) async fn kernel(fetcher: &Fetcher, packages: &[Package], rules: &Boot
 
 /// Where things are in the packages.
 struct Paths {
-    kernel: String,
+    /// The image: one of these.
+    kernels: Vec<String>,
     modules: String,
 }
 
@@ -157,7 +158,7 @@ fn unpack(debs: &[(&str, &Path)], paths: &Paths, release: &KernelRelease, arch: 
         })?;
     }
     let names = || debs.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
-    let image = image.ok_or_else(|| BootError::NoImage { path: paths.kernel.clone(), packages: names() })?;
+    let image = image.ok_or_else(|| BootError::NoImage { path: paths.kernels.join("` or `"), packages: names() })?;
     let image = vmlinux::startable(image, arch).map_err(|ImageError(reason)| BootError::Unstartable { release: release.clone(), reason })?;
     std::fs::write(part.path().join(IMAGE), image).map_err(here)?;
     pack.out.flush().map_err(here)?;
@@ -209,8 +210,9 @@ fn read_deb(deb: &Path, paths: &Paths, pack: &mut Pack, image: &mut Option<Vec<u
     for entry in archive.entries().map_err(damaged)? {
         let entry = entry.map_err(damaged)?;
         let path = normal(&String::from_utf8_lossy(&entry.path_bytes()));
-        let below = path.strip_prefix(&paths.modules).map(str::to_owned);
-        if !entry.header().entry_type().is_file() || (below.is_none() && path != paths.kernel) {
+        let is_image = paths.kernels.contains(&path);
+        let below = path.strip_prefix(&paths.modules).filter(|_| !is_image).map(str::to_owned);
+        if !entry.header().entry_type().is_file() || (below.is_none() && !is_image) {
             continue;
         }
         let mut content = Vec::new();

@@ -3,7 +3,7 @@
 use clap::Args;
 
 /// Whether and how kernels are booted.
-#[derive(Args, Clone, Debug)]
+#[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Boot check")]
 pub struct BootArgs {
     /// Load the modules into their own kernel in QEMU, as a node does; nothing is published that does not load.

@@ -57,6 +57,39 @@ pub struct BuildArgs {
     pub run: RunArgs,
 }
 
+impl BuildArgs {
+    /// Arguments of a build that proves something and leaves nothing but its record and logs.
+    #[must_use]
+    pub fn proof(select: SelectArgs, builder: String, boot: BootArgs) -> Self {
+        Self {
+            select,
+            result: ResultArgs {
+                push: false,
+                outputs: Vec::new(),
+                force: false,
+                compression: Compression::default(),
+                record: RECORD.into(),
+                log_dir: LOGS.into(),
+            },
+            attach: AttachArgs::default(),
+            licences: LicenceArgs::default(),
+            registry: RegistryArgs::default(),
+            solve: SolveArgs { builder, cache_from: Vec::new(), cache_to: Vec::new(), secrets: Vec::new(), no_cache: false, network: Network::default() },
+            sign: SignArgs::default(),
+            no_sign: false,
+            boot,
+            boot_together: false,
+            run: RunArgs { jobs: None, keep_going: false, fail_fast: false, progress: Progress::default() },
+        }
+    }
+}
+
+/// Where the record goes if nobody says.
+const RECORD: &str = "kmodforge-record.json";
+
+/// Where logs go if nobody says.
+const LOGS: &str = ".kmodforge/logs";
+
 /// Where the images of a build go.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Result")]
@@ -74,10 +107,10 @@ pub struct ResultArgs {
     #[arg(long, value_enum, default_value_t, value_name = "KIND")]
     pub compression: Compression,
     /// Where the record of the run is written.
-    #[arg(long, value_name = "FILE", default_value = "kmodforge-record.json")]
+    #[arg(long, value_name = "FILE", default_value = RECORD)]
     pub record: PathBuf,
     /// Folder for build logs.
-    #[arg(long, value_name = "DIR", default_value = ".kmodforge/logs")]
+    #[arg(long, value_name = "DIR", default_value = LOGS)]
     pub log_dir: PathBuf,
 }
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::values::{DistroArg, Fallback};
+use super::values::{DistroArg, Fallback, SourceArg};
 use crate::arch::Arch;
 
 /// Which targets: the project file's matrix, or drivers and kernels named on the command line.
@@ -17,6 +17,9 @@ pub struct SelectArgs {
     /// Driver, with its version or the newest known; may be repeated.
     #[arg(long = "driver", value_name = "NAME[@VERSION]")]
     pub drivers: Vec<String>,
+    /// A driver that has no profile: a directory, the address of an archive, or a package of the distribution, `deb:PACKAGE[=VERSION|/SUITE]`.
+    #[arg(long, value_name = "DIR|URL|deb:PACKAGE", conflicts_with = "drivers")]
+    pub source: Option<SourceArg>,
     /// Kernel release, glob, `/regex/`, `latest` or `latest:N`; may be repeated.
     #[arg(long = "kernel", value_name = "RELEASE")]
     pub kernels: Vec<String>,
@@ -44,6 +47,51 @@ pub struct SelectArgs {
     /// Also look for kernels in this fallback of the distro profile (`snapshot`), with its value if it takes one; may be repeated.
     #[arg(long = "fallback", value_name = "NAME[=VALUE]")]
     pub fallbacks: Vec<Fallback>,
+    /// What is known about the source of `--source`.
+    #[command(flatten)]
+    pub about_source: SourceArgs,
+}
+
+/// What is known about a source without a profile.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Source without a profile")]
+pub struct SourceArgs {
+    /// SHA-256 that the archive must have.
+    #[arg(long, value_name = "HEX")]
+    pub source_sha256: Option<String>,
+    /// What to call it [default: what its files, its package or its place tell].
+    #[arg(long, value_name = "NAME[@VERSION]")]
+    pub source_name: Option<String>,
+    /// Directory in it with the `dkms.conf`, `Kbuild`, `configure` or `Makefile` [default: the topmost that has one].
+    #[arg(long, value_name = "DIR")]
+    pub source_directory: Option<String>,
+    /// Package that its build needs; may be repeated.
+    #[arg(long = "build-package", value_name = "PACKAGE")]
+    pub build_packages: Vec<String>,
+}
+
+impl SourceArgs {
+    /// The first option that was given.
+    #[must_use]
+    pub fn first(&self) -> Option<&'static str> {
+        let given = [
+            ("--source-sha256", self.source_sha256.is_some()),
+            ("--source-name", self.source_name.is_some()),
+            ("--source-directory", self.source_directory.is_some()),
+            ("--build-package", !self.build_packages.is_empty()),
+        ];
+        given.into_iter().find_map(|(option, given)| given.then_some(option))
+    }
+
+    /// The options that name a source again, as what it was found to be.
+    #[must_use]
+    pub fn options(&self, source: &SourceArg, name: &str, version: &str) -> Vec<String> {
+        let mut options = vec![format!("--source={source}"), format!("--source-name={name}@{version}")];
+        options.extend(self.source_sha256.iter().map(|sha256| format!("--source-sha256={sha256}")));
+        options.extend(self.source_directory.iter().map(|directory| format!("--source-directory={directory}")));
+        options.extend(self.build_packages.iter().map(|package| format!("--build-package={package}")));
+        options
+    }
 }
 
 /// Whether a cluster is asked for its kernels, and which.

@@ -23,6 +23,24 @@ pub struct Fallback {
     pub value: Option<String>,
 }
 
+/// A source without a profile: `./camera`, `https://…/camera-1.2.tar.gz`, `deb:camera-dkms`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SourceArg {
+    /// A directory of this machine.
+    Directory(PathBuf),
+    /// The address of an archive.
+    Url(String),
+    /// A package of the distribution.
+    Deb {
+        /// Its name.
+        name: String,
+        /// The version to take; the newest if none is named.
+        version: Option<String>,
+        /// The suite or release to take it from; any if none is named.
+        suite: Option<String>,
+    },
+}
+
 /// Where images go besides a registry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Output {
@@ -71,6 +89,43 @@ fn split_optional(text: &str, separator: char) -> Option<(String, Option<String>
         Some((name, value)) if !name.is_empty() && !value.is_empty() => Some((name.to_owned(), Some(value.to_owned()))),
         Some(_) => None,
         None => Some((text.to_owned(), None)),
+    }
+}
+
+impl FromStr for SourceArg {
+    type Err = InvalidValue;
+
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
+        if let Some(package) = text.strip_prefix("deb:") {
+            let (package, version) = package.split_once('=').map_or((package, None), |(package, version)| (package, Some(version.to_owned())));
+            let (name, suite) = package.split_once('/').map_or((package, None), |(name, suite)| (name, Some(suite.to_owned())));
+            let word = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-.:~".contains(&b));
+            let valid = word(name) && version.as_deref().is_none_or(word) && suite.as_deref().is_none_or(word) && (version.is_none() || suite.is_none());
+            return if valid {
+                Ok(Self::Deb { name: name.to_owned(), version, suite })
+            } else {
+                expected("`deb:PACKAGE`, `deb:PACKAGE=VERSION` or `deb:PACKAGE/SUITE`")
+            };
+        }
+        if text.starts_with("http://") || text.starts_with("https://") {
+            return Ok(Self::Url(text.to_owned()));
+        }
+        if text.is_empty() || text.contains("://") {
+            return expected("a directory, the `http://` or `https://` address of an archive, or `deb:PACKAGE`");
+        }
+        Ok(Self::Directory(text.into()))
+    }
+}
+
+impl std::fmt::Display for SourceArg {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Directory(path) => write!(f, "{}", path.display()),
+            Self::Url(url) => f.write_str(url),
+            Self::Deb { name, version: Some(version), .. } => write!(f, "deb:{name}={version}"),
+            Self::Deb { name, suite: Some(suite), .. } => write!(f, "deb:{name}/{suite}"),
+            Self::Deb { name, .. } => write!(f, "deb:{name}"),
+        }
     }
 }
 
@@ -174,6 +229,33 @@ mod tests {
         assert_eq!("debian:bookworm".parse(), Ok(DistroArg { id: "debian".into(), release: Some("bookworm".into()) }));
         for text in ["", ":", "debian:", ":bookworm"] {
             assert_eq!(text.parse::<DistroArg>().unwrap_err().to_string(), "expected `ID` or `ID:RELEASE`, `debian:bookworm` say", "{text}");
+        }
+    }
+
+    #[test]
+    fn sources_are_directories_archives_or_packages() {
+        let deb = |version: Option<&str>, suite: Option<&str>| SourceArg::Deb {
+            name: "a-dkms".into(),
+            version: version.map(Into::into),
+            suite: suite.map(Into::into),
+        };
+        for (text, source) in [
+            ("deb:a-dkms", deb(None, None)),
+            ("deb:a-dkms=1:2.0~rc-3+b1", deb(Some("1:2.0~rc-3+b1"), None)),
+            ("deb:a-dkms/trixie-backports", deb(None, Some("trixie-backports"))),
+            ("https://a.example/a-1.tar.gz", SourceArg::Url("https://a.example/a-1.tar.gz".into())),
+            ("../a", SourceArg::Directory("../a".into())),
+        ] {
+            assert_eq!(text.parse(), Ok(source.clone()));
+            assert_eq!(source.to_string(), text);
+        }
+        for text in ["deb:", "deb:a=", "deb:a/", "deb:a/b=c", "deb:a b", "deb:$(id)"] {
+            let error = text.parse::<SourceArg>().unwrap_err().to_string();
+            assert_eq!(error, "expected `deb:PACKAGE`, `deb:PACKAGE=VERSION` or `deb:PACKAGE/SUITE`", "{text}");
+        }
+        for text in ["", "ftp://a.example/a.tar", "git://a.example/a"] {
+            let error = text.parse::<SourceArg>().unwrap_err().to_string();
+            assert_eq!(error, "expected a directory, the `http://` or `https://` address of an archive, or `deb:PACKAGE`", "{text}");
         }
     }
 

@@ -7,9 +7,9 @@ use clap_complete::Shell;
 
 use super::attach::AttachArgs;
 use super::boot::BootArgs;
-use super::select::{ClusterArgs, ProjectArgs, RegistryArgs, SelectArgs};
+use super::select::{ClusterArgs, ProjectArgs, RegistryArgs, SelectArgs, SourceArgs};
 use super::sign::{SignArgs, SignCertArgs};
-use super::values::DistroArg;
+use super::values::{DistroArg, SourceArg};
 use crate::arch::Arch;
 
 /// Arguments of `plan`.
@@ -220,8 +220,10 @@ pub enum ProfileCommand {
     List(ProfileListArgs),
     /// Print a profile.
     Show(ProfileShowArgs),
-    /// Check profile and project files for mistakes.
-    Check(ProfileCheckArgs),
+    /// Check profile and project files for mistakes; with `--build`, drivers on kernels, too.
+    Check(Box<ProfileCheckArgs>),
+    /// Write the profile of a driver that has none.
+    New(ProfileNewArgs),
     /// Print a JSON Schema, for editors and programs.
     Schema(ProfileSchemaArgs),
 }
@@ -276,12 +278,55 @@ pub enum ShowFormat {
 /// Arguments of `profile check`.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "\
-Example:
-  kmodforge profile check profiles/drivers/*.yaml kmodforge.yaml")]
+Examples:
+  kmodforge profile check profiles/drivers/*.yaml kmodforge.yaml
+  kmodforge profile check --build --kernel latest --distro debian:bookworm --boot profiles/drivers/camera.yaml")]
 pub struct ProfileCheckArgs {
     /// Files, or folders with `distros/` and `drivers/` [default: every profile and the project file].
     #[arg(value_name = "PATH")]
     pub paths: Vec<PathBuf>,
+    /// Also build the drivers, with every check that an image has to pass; the images go nowhere.
+    #[arg(long, requires = "kernels")]
+    pub build: bool,
+    /// Kernel to build for, as in `build`; may be repeated.
+    #[arg(long = "kernel", value_name = "RELEASE", requires = "build")]
+    pub kernels: Vec<String>,
+    /// Distribution of the kernels, as in `build`; may be repeated.
+    #[arg(long = "distro", value_name = "ID[:RELEASE]", requires = "build")]
+    pub distros: Vec<DistroArg>,
+    /// Architecture of the kernels, as in `build`; may be repeated.
+    #[arg(long = "arch", value_name = "ARCH", requires = "build")]
+    pub arches: Vec<Arch>,
+    /// The builder, as in `build` [default: auto].
+    #[arg(long, value_name = "BUILDER", requires = "build")]
+    pub builder: Option<String>,
+    /// Whether kernels are booted.
+    #[command(flatten)]
+    pub boot: BootArgs,
+}
+
+/// Arguments of `profile new`.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+Examples:
+  kmodforge profile new --from-source deb:v4l2loopback-dkms --distro debian:bookworm > profiles/drivers/v4l2loopback.yaml
+  kmodforge profile new --from-source ./camera --source-name camera@1.2 > profiles/drivers/camera.yaml")]
+pub struct ProfileNewArgs {
+    /// A directory, the address of an archive, or a package of the distribution.
+    #[arg(long, value_name = "DIR|URL|deb:PACKAGE[=VERSION|/SUITE]")]
+    pub from_source: SourceArg,
+    /// Distribution that has the package; may be repeated [default: all].
+    #[arg(long = "distro", value_name = "ID[:RELEASE]")]
+    pub distros: Vec<DistroArg>,
+    /// Architecture of the package [default: this machine's].
+    #[arg(long = "arch", value_name = "ARCH")]
+    pub arches: Vec<Arch>,
+    /// Where mirrors are set.
+    #[command(flatten)]
+    pub project: ProjectArgs,
+    /// What is known about the source.
+    #[command(flatten)]
+    pub about_source: SourceArgs,
 }
 
 /// Arguments of `profile schema`.

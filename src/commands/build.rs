@@ -32,15 +32,23 @@ use crate::ui::Ui;
 /// # Errors
 /// When nothing could be begun; what becomes of single targets is shown, recorded and told by the exit status.
 pub async fn run(global: &GlobalArgs, args: &BuildArgs, ui: &Ui, cancel: CancellationToken) -> Result<Exit, Failure> {
-    let started = env::now();
     let session = Session::open(global, &args.select.project)?;
-    let choices = Choices::of(&session, args)?;
     refuse_nowhere(&session, args)?;
-    let booter = super::boot::booter(&session, &args.boot, args.boot_together)?;
+    forge(&session, args, ui, cancel).await
+}
+
+/// Builds and checks what was selected; images go where the arguments say, which may be nowhere.
+///
+/// # Errors
+/// As [`run`].
+pub async fn forge(session: &Session, args: &BuildArgs, ui: &Ui, cancel: CancellationToken) -> Result<Exit, Failure> {
+    let started = env::now();
+    let choices = Choices::of(session, args)?;
+    let booter = super::boot::booter(session, &args.boot, args.boot_together)?;
 
     let registry = Arc::new(session.registry(&args.registry)?);
     let (plan, bases) = tokio::select! {
-        planned = plan(&session, args, &choices, &registry, ui) => planned?,
+        planned = plan(session, args, &choices, &registry, ui) => planned?,
         () = cancel.cancelled() => return Err(interrupted()),
     };
     selection::tell_skipped(&plan, ui);
@@ -54,10 +62,10 @@ pub async fn run(global: &GlobalArgs, args: &BuildArgs, ui: &Ui, cancel: Cancell
         let wanted = plan.targets.iter().filter(|target| matches!(target.state, State::Build(_)));
         super::boot::prepare(booter, wanted.map(|target| (target.arch, target.driver.profile.load.devices.as_slice())), ui).await?;
     }
-    let builder = builder_for(&plan, &session, args, ui, &cancel).await?;
+    let builder = builder_for(&plan, session, args, ui, &cancel).await?;
     let work = temporary_folder()?;
-    let options = choices.options(&session, args, &plan, jobs(args, builder.as_ref()), work.path(), bases);
-    let workshop = Workshop { booter, ..workshop(&session, options, args.result.push.then_some(registry), builder.clone())? };
+    let options = choices.options(session, args, &plan, jobs(args, builder.as_ref()), work.path(), bases);
+    let workshop = Workshop { booter, ..workshop(session, options, args.result.push.then_some(registry), builder.clone())? };
 
     let record = RecordFile::new(&args.result.record, &plan, &builder.info().name, started);
     let progress = ui.progress();

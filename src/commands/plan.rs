@@ -1,13 +1,11 @@
 //! `kmodforge plan`: what build would do, and why what is skipped is skipped.
 
-use std::path::Path;
-
 use serde_json::{Value, json};
 
 use super::session::{Session, source_date_epoch};
 use super::signing::Certificate;
 use super::{attaching, selection};
-use crate::cli::{GlobalArgs, PlanArgs, PlanFormat};
+use crate::cli::{GlobalArgs, PlanArgs, PlanFormat, SelectArgs};
 use crate::error::{Exit, Failure};
 use crate::image::layer::Compression;
 use crate::plan::{Plan, PlanView, State, Target};
@@ -40,8 +38,8 @@ pub async fn run(global: &GlobalArgs, args: &PlanArgs, ui: &Ui) -> Result<Exit, 
     match args.format {
         PlanFormat::Table => print_table(&plan, ui),
         PlanFormat::Json => ui.json_data(&PlanView::from(&plan)),
-        PlanFormat::Github => ui.data(&format!("{}\n", github(&plan, args.select.module.as_deref()))),
-        PlanFormat::Gitlab => ui.json_data(&gitlab(&plan, args.select.module.as_deref())),
+        PlanFormat::Github => ui.data(&format!("{}\n", github(&plan, &args.select))),
+        PlanFormat::Gitlab => ui.json_data(&gitlab(&plan, &args.select)),
     }
     plan.skipped.iter().filter_map(|skipped| Failure::try_from(skipped).ok()).for_each(|failure| ui.failure(&failure));
     Ok(exit_code(&plan))
@@ -93,7 +91,7 @@ fn row(label: &crate::record::TargetLabel, state: &str, why: String) -> PlanRow 
 }
 
 /// The targets to build, shared out to as many jobs as are allowed: each job's name and its options for `kmodforge build`.
-fn jobs(plan: &Plan, most: usize, module: Option<&Path>) -> Vec<(String, Vec<String>)> {
+fn jobs(plan: &Plan, select: &SelectArgs, most: usize) -> Vec<(String, Vec<String>)> {
     let to_build: Vec<&Target> = plan.targets.iter().filter(|target| matches!(target.state, State::Build(_))).collect();
     let per_job = to_build.len().div_ceil(most).max(1);
     to_build
@@ -103,12 +101,13 @@ fn jobs(plan: &Plan, most: usize, module: Option<&Path>) -> Vec<(String, Vec<Str
         .flat_map(|same| same.chunks(per_job))
         .map(|targets| {
             let label = targets[0].label();
-            let mut options = vec![
-                format!("--driver={}@{}", label.driver, label.version),
-                format!("--distro={}:{}", label.distro, label.distro_release),
-                format!("--arch={}", label.arch),
-            ];
-            options.extend(module.map(|file| format!("--module={}", file.display())));
+            let mut options = select.source.as_ref().map_or_else(
+                || vec![format!("--driver={}@{}", label.driver, label.version)],
+                |source| select.about_source.options(source, &label.driver, &label.version),
+            );
+            options.push(format!("--distro={}:{}", label.distro, label.distro_release));
+            options.push(format!("--arch={}", label.arch));
+            options.extend(select.module.iter().map(|file| format!("--module={}", file.display())));
             options.extend(targets.iter().map(|target| format!("--kernel={}", target.kernel.release)));
             let more = if targets.len() > 1 { format!(" and {} more", targets.len() - 1) } else { String::new() };
             (format!("{} {} {}{more}", label.driver, label.version, label.kernel), options)
@@ -117,15 +116,15 @@ fn jobs(plan: &Plan, most: usize, module: Option<&Path>) -> Vec<(String, Vec<Str
 }
 
 /// A matrix for `strategy.matrix: ${{ fromJSON(…) }}`, on one line.
-fn github(plan: &Plan, module: Option<&Path>) -> Value {
+fn github(plan: &Plan, select: &SelectArgs) -> Value {
     let include: Vec<_> =
-        jobs(plan, GITHUB_JOBS / 2, module).into_iter().map(|(name, options)| json!({ "name": name, "options": options.join(" ") })).collect();
+        jobs(plan, select, GITHUB_JOBS / 2).into_iter().map(|(name, options)| json!({ "name": name, "options": options.join(" ") })).collect();
     json!({ "include": include })
 }
 
 /// A child pipeline; JSON is YAML.
-fn gitlab(plan: &Plan, module: Option<&Path>) -> Value {
-    let jobs = jobs(plan, GITLAB_JOBS / 2, module);
+fn gitlab(plan: &Plan, select: &SelectArgs) -> Value {
+    let jobs = jobs(plan, select, GITLAB_JOBS / 2);
     if jobs.is_empty() {
         // A pipeline without a job is an error.
         return json!({ "nothing to build": { "script": ["true"] } });
@@ -147,12 +146,12 @@ mod tests {
     fn gitlab_always_gets_a_job() {
         let mut plan = fixture::plan(&["v4l2loopback"], &["6.1.0-56-amd64"]).unwrap();
         assert_eq!(
-            gitlab(&plan, None),
+            gitlab(&plan, &SelectArgs::default()),
             json!({ "v4l2loopback 0.15.3 6.1.0-56-amd64": { "script": [
                 "kmodforge build --push --driver=v4l2loopback@0.15.3 --distro=debian:bookworm --arch=amd64 --kernel=6.1.0-56-amd64"
             ] } })
         );
         plan.targets[0].state = State::Published { manifest: Digest::of(b"image"), index: Digest::of(b"index") };
-        assert_eq!(gitlab(&plan, None), json!({ "nothing to build": { "script": ["true"] } }));
+        assert_eq!(gitlab(&plan, &SelectArgs::default()), json!({ "nothing to build": { "script": ["true"] } }));
     }
 }

@@ -3,13 +3,21 @@
 mod files;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use serde::Serialize;
 use serde_json::Value;
+use tokio_util::sync::CancellationToken;
 
-use super::session::load_catalog;
+use self::files::Checked;
+use super::given::{Market, profile_of};
+use super::session::{Session, host_arch, load_catalog};
+use super::{selection, unless_cancelled};
 use crate::catalog::{Catalog, Entry};
-use crate::cli::{GlobalArgs, ProfileCommand, ProfileKind, ProfileListArgs, ProjectArgs, SchemaKind, ShowFormat, TextFormat};
+use crate::cli::{
+    BuildArgs, GlobalArgs, ProfileCheckArgs, ProfileCommand, ProfileKind, ProfileListArgs, ProfileNewArgs, ProjectArgs, SchemaKind, SelectArgs, ShowFormat,
+    TextFormat,
+};
 use crate::error::{Exit, Failure};
 use crate::policy::PolicyFile;
 use crate::profile::distro::DistroProfile;
@@ -23,7 +31,7 @@ use crate::yaml::nearest;
 ///
 /// # Errors
 /// When a profile is wrong or there is none of that name.
-pub fn run(global: &GlobalArgs, command: ProfileCommand, ui: &Ui) -> Result<Exit, Failure> {
+pub async fn run(global: &GlobalArgs, command: ProfileCommand, ui: &Ui, cancel: CancellationToken) -> Result<Exit, Failure> {
     let load = || load_catalog(global, &ProjectArgs::default());
     match command {
         ProfileCommand::List(args) => print_list(&load()?.0, &args, ui),
@@ -36,8 +44,16 @@ pub fn run(global: &GlobalArgs, command: ProfileCommand, ui: &Ui) -> Result<Exit
         }
         ProfileCommand::Check(args) => {
             let (catalog, project) = load()?;
-            return Ok(check_all(&catalog, project, args.paths, global, ui));
+            let (checked, exit) = check_all(&catalog, project, args.paths.clone(), global, ui);
+            if args.build && exit == Exit::Done {
+                return prove(global, &args, checked, ui, cancel).await;
+            }
+            if args.boot.boot && !args.build {
+                return Err(Failure::new(Exit::Usage, "`--boot` boots kernels with what was built").help("add --build and --kernel RELEASE"));
+            }
+            return Ok(exit);
         }
+        ProfileCommand::New(args) => return unless_cancelled(&cancel, new(global, &args, ui)).await,
         ProfileCommand::Schema(args) => ui.json_data(&schema(args.kind)),
     }
     Ok(Exit::Done)
@@ -54,24 +70,64 @@ fn print_list(catalog: &Catalog, args: &ProfileListArgs, ui: &Ui) {
     }
 }
 
+/// Writes the profile of a source.
+async fn new(global: &GlobalArgs, args: &ProfileNewArgs, ui: &Ui) -> Result<Exit, Failure> {
+    let session = Session::open(global, &args.project)?;
+    let distros = if args.distros.is_empty() {
+        session.catalog.distro_entries().map(|entry| (Arc::new(entry.profile.clone()), None)).collect()
+    } else {
+        args.distros.iter().map(|arg| selection::distro(&session, arg)).collect::<Result<Vec<_>, _>>()?
+    };
+    let arches = if args.arches.is_empty() { vec![host_arch()] } else { args.arches.clone() };
+    let market = Market { distros: &distros, arches: &arches, fallbacks: &[] };
+    let inferred = profile_of(&session, &args.from_source, &args.about_source, &market, ui).await?;
+    ui.data(&inferred.text);
+    let id = &inferred.profile.id;
+    ui.note(&format!("as drivers/{id}.yaml in a folder that --profiles names it is `--driver {id}`; see what it builds: kmodforge profile check --build --kernel RELEASE FILE"));
+    Ok(Exit::Done)
+}
+
+/// Builds drivers from their files.
+async fn prove(global: &GlobalArgs, args: &ProfileCheckArgs, checked: Vec<Checked>, ui: &Ui, cancel: CancellationToken) -> Result<Exit, Failure> {
+    let drivers: Vec<_> = checked.into_iter().filter_map(|checked| checked.driver).collect();
+    if drivers.is_empty() {
+        return Err(Failure::new(Exit::Usage, "no driver is among the files").help("name the profile of one: profiles/drivers/camera.yaml"));
+    }
+    let mut session = Session::open(global, &ProjectArgs::default())?;
+    let select = SelectArgs {
+        drivers: drivers.iter().map(|entry| entry.profile.id.to_string()).collect(),
+        kernels: args.kernels.clone(),
+        distros: args.distros.clone(),
+        arches: args.arches.clone(),
+        ..SelectArgs::default()
+    };
+    drivers.into_iter().for_each(|entry| session.catalog.add_driver(entry));
+    let build = BuildArgs::proof(select, args.builder.clone().unwrap_or_else(|| "auto".into()), args.boot.clone());
+    super::build::forge(&session, &build, ui, cancel).await
+}
+
 /// Checks the files that were named, else the user's own.
-fn check_all(catalog: &Catalog, project: Option<Project>, mut paths: Vec<PathBuf>, global: &GlobalArgs, ui: &Ui) -> Exit {
+fn check_all(catalog: &Catalog, project: Option<Project>, mut paths: Vec<PathBuf>, global: &GlobalArgs, ui: &Ui) -> (Vec<Checked>, Exit) {
     if paths.is_empty() {
         paths.extend(project.map(|project| project.path));
         paths.extend(global.profiles.clone());
         ui.note("every built-in profile is right");
     }
     let mut exit = Exit::Done;
+    let mut right = Vec::new();
     for result in files::check(catalog, &paths) {
         match result {
-            Ok(checked) => ui.data(&format!("{}: {}\n", checked.path.display(), checked.what)),
+            Ok(checked) => {
+                ui.data(&format!("{}: {}\n", checked.path.display(), checked.what));
+                right.push(checked);
+            }
             Err(failure) => {
                 exit = exit.max(failure.exit);
                 ui.failure(&failure);
             }
         }
     }
-    exit
+    (right, exit)
 }
 
 /// A profile in a list.

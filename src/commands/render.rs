@@ -43,5 +43,8 @@ async fn write(session: &Session, target: &Target, folder: &Path) -> Result<(), 
     if let Some(firmware) = firmware {
         std::fs::copy(&firmware.tar, folder.join("firmware.tar")).map_err(failed)?;
     }
+    for (name, text) in render::scripts(target) {
+        std::fs::write(folder.join(name), text).map_err(failed)?;
+    }
     std::fs::write(folder.join("Dockerfile"), dockerfile).map_err(failed)
 }

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use futures::stream::{StreamExt as _, TryStreamExt as _};
 
+use super::given::{Market, profile_of};
 use super::session::{Session, host_arch};
 use crate::arch::Arch;
 use crate::check::unsupported;
@@ -19,6 +20,7 @@ use crate::kernel::KernelRelease;
 use crate::kernel_index::{self, IndexRequest};
 use crate::kernel_selector::KernelSelector;
 use crate::package::PublishedRelease;
+use crate::pipeline::name_modules;
 use crate::plan::{ChosenDistro, ChosenDriver, Group, Known, Naming, Plan, State, Target};
 use crate::profile::Id;
 use crate::profile::distro::{DistroProfile, Release, Repository};
@@ -43,7 +45,7 @@ pub async fn plan(session: &Session, select: &SelectArgs, arguments: &str, ui: &
     } else {
         let arches = if kernels.is_empty() { cluster.arches() } else { Vec::new() };
         kernels.extend(cluster::selectors(session, &cluster.nodes.iter().collect::<Vec<_>>(), select.distros.is_empty(), ui)?);
-        let request = Request::of(session, select, kernels, &arches)?;
+        let request = Request::of(session, select, kernels, &arches, ui).await?;
         let mut plan = plan_of(session, &request.groups, &request.fallbacks, &request.naming).await?;
         if let Some(filter) = &request.filter {
             filter.apply(&mut plan)?;
@@ -74,10 +76,17 @@ struct Request {
 }
 
 impl Request {
-    fn of(session: &Session, select: &SelectArgs, kernels: Vec<KernelSelector>, arches: &[Arch]) -> Result<Self, Failure> {
+    async fn of(session: &Session, select: &SelectArgs, kernels: Vec<KernelSelector>, arches: &[Arch], ui: &Ui) -> Result<Self, Failure> {
+        if let (None, Some(option)) = (&select.source, select.about_source.first()) {
+            return Err(
+                Failure::new(Exit::Usage, format!("`{option}` is about a source without a profile")).help("name the source: --source DIR|URL|deb:PACKAGE")
+            );
+        }
         let matrix = session.project.as_ref().map(|project| project.content.rows()).unwrap_or_default();
-        let (groups, filter) = if !select.drivers.is_empty() && !kernels.is_empty() {
-            (vec![ad_hoc(session, select, kernels, arches)?], None)
+        let (groups, filter) = if (!select.drivers.is_empty() || select.source.is_some()) && !kernels.is_empty() {
+            (vec![ad_hoc(session, select, kernels, arches, ui).await?], None)
+        } else if select.source.is_some() {
+            return Err(nothing_selected(select, session.project.is_some()));
         } else if matrix.is_empty() {
             return Err(nothing_selected(select, session.project.is_some()));
         } else {
@@ -104,11 +113,15 @@ pub fn has_repository(session: &Session, select: &SelectArgs) -> bool {
 }
 
 fn nothing_selected(select: &SelectArgs, project: bool) -> Failure {
-    let missing = match (select.drivers.is_empty(), select.kernels.is_empty() && select.kernels_from.is_none() && !select.cluster.from_cluster) {
+    let driver = select.drivers.is_empty() && select.source.is_none();
+    let missing = match (driver, select.kernels.is_empty() && select.kernels_from.is_none() && !select.cluster.from_cluster) {
         (true, true) => "no driver and no kernel is selected",
         (true, false) => "no driver is selected",
         _ => "no kernel is selected",
     };
+    if select.source.is_some() {
+        return Failure::new(Exit::Usage, missing).help("name it: --kernel RELEASE (kmodforge kernels list)");
+    }
     let failure = Failure::new(Exit::Usage, missing).help("name them: --driver NAME --kernel RELEASE (kmodforge profile list; kmodforge kernels list)");
     if project {
         failure.help("or give the project file a `matrix`")
@@ -149,9 +162,15 @@ async fn read_list(file: PathBuf) -> std::io::Result<(String, String)> {
     tokio::task::spawn_blocking(read).await.map_err(std::io::Error::other)?
 }
 
-fn ad_hoc(session: &Session, select: &SelectArgs, kernels: Vec<KernelSelector>, arches: &[Arch]) -> Result<Group, Failure> {
+async fn ad_hoc(session: &Session, select: &SelectArgs, kernels: Vec<KernelSelector>, arches: &[Arch], ui: &Ui) -> Result<Group, Failure> {
     let drivers = select.drivers.iter().map(|text| driver_named(session, text)).collect::<Result<_, Failure>>()?;
-    group_for(session, select, drivers, kernels, arches)
+    let mut group = group_for(session, select, drivers, kernels, arches)?;
+    if let Some(source) = &select.source {
+        let market = Market { distros: &group.distros, arches: &group.arches, fallbacks: &select.fallbacks };
+        let inferred = profile_of(session, source, &select.about_source, &market, ui).await?;
+        group.drivers.push((Arc::new(inferred.profile), None));
+    }
+    Ok(group)
 }
 
 /// Drivers for kernels of the distributions and architectures that are named, else of those that the kernels or `arches` tell.
@@ -352,7 +371,11 @@ fn may_publish(profile: &DistroProfile, release: &Release, kernels: &[KernelSele
     kernels.iter().any(|kernel| named(kernel).is_none_or(|named| named == release.id.as_str()))
 }
 
-fn fallback_repositories(release: &Release, wanted: &[Fallback]) -> Result<Vec<Repository>, Failure> {
+/// The repositories of fallbacks that were asked for.
+///
+/// # Errors
+/// When the release has no such fallback, or one lacks its time.
+pub fn fallback_repositories(release: &Release, wanted: &[Fallback]) -> Result<Vec<Repository>, Failure> {
     let mut repositories = Vec::new();
     for Fallback { name, value } in wanted {
         let Some(fallback) = release.fallbacks.iter().find(|known| known.id.as_str() == name) else {
@@ -428,7 +451,13 @@ pub async fn settle(plan: &mut Plan, registry: &Registry, bases: &BTreeMap<Strin
         .await?;
     for target in &mut plan.targets {
         let base = bases.get(&target.distro.release.base_image);
-        target.state = state_of(target, answers.get(&target.image).and_then(Option::as_ref), base, force);
+        let published = answers.get(&target.image).and_then(Option::as_ref);
+        target.state = state_of(target, published, base, force);
+        // Modules that only the build has told are told by the image now.
+        let label = published.and_then(|published| published.image(target.arch)?.annotations.get(&format!("{}modules", render::ANNOTATION)));
+        if let (State::Published { .. }, Some(names)) = (&target.state, label) {
+            name_modules(target, names);
+        }
     }
     Ok(())
 }

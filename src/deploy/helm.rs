@@ -16,9 +16,7 @@ use flate2::{Compression, GzBuilder};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
-
-use super::daemonset::{AppArmor, DeployError, NamespacePer, Options, Update, deployment};
+use super::daemonset::{AppArmor, DeployError, Options, deployment};
 use super::fleet::FleetImage;
 use super::manifest::{UnwritableObject, yaml};
 use super::naming::InvalidDnsLabel;
@@ -111,20 +109,8 @@ pub struct Fixed {
 impl Fixed {
     /// With what the values say by default. A release brings its own namespace.
     fn options(self) -> Result<Options, InvalidDnsLabel> {
-        Ok(Options {
-            kernel_label: self.kernel_label,
-            namespace: "default".parse()?,
-            namespace_per: NamespacePer::None,
-            node_selector: BTreeMap::new(),
-            tolerations: Vec::new(),
-            pull_secrets: Vec::new(),
-            update: Update::Rolling(IntOrString::Int(1)),
-            priority_class: "system-node-critical".into(),
-            selinux_type: self.selinux_type,
-            apparmor: self.apparmor,
-            labeller_image: None,
-            catch_all: false,
-        })
+        let namespace = "default".parse()?;
+        Ok(Options { kernel_label: self.kernel_label, selinux_type: self.selinux_type, apparmor: self.apparmor, ..Options::new(namespace) })
     }
 }
 

@@ -73,7 +73,7 @@ impl Loader<'_> {
         script
     }
 
-    /// Succeeds while every module is live. A node whose kernel has another image is not this one's to report: it succeeds there as well.
+    /// Succeeds while every module is live, and is the image's own build of it. A node whose kernel has another image is not this one's to report: it succeeds there as well.
     #[must_use]
     pub fn ready(&self) -> String {
         let neighbours: Vec<_> = self.neighbours.iter().map(|kernel| quote_shell(kernel.as_str())).collect();
@@ -85,7 +85,8 @@ impl Loader<'_> {
              *) echo \"no image for $(uname -r)\"; exit 1 ;;\n\
              esac\n\
              for module in {}; do\n    \
-                 {LIVE} || {{ echo \"$module is not loaded\"; exit 1; }}\n\
+                 {LIVE} || {{ echo \"$module is not loaded\"; exit 1; }}\n    \
+                 {OURS} || {{ echo \"$module is loaded from another build\"; exit 1; }}\n\
              done\n",
             quote_shell(self.kernel.as_str()),
             self.list()
@@ -153,6 +154,9 @@ impl Loader<'_> {
 
 /// Whether `$module` is loaded and initialised, by `/proc/modules` (fs/proc, `kernel/module/procfs.c`).
 const LIVE: &str = r#"grep -qs "^$module .* Live " /proc/modules"#;
+
+/// Whether the loaded `$module` is the image's build. Both are silent about modules that have no checksum of their source.
+const OURS: &str = r#"[ "$(cat "/sys/module/$module/srcversion" 2>/dev/null)" = "$(modinfo -b /opt -F srcversion "$module")" ]"#;
 
 const LOAD: &str = r#"fail() { echo "$*" >&2; exit 1; }
 is_loaded() { [ -e "/sys/module/$1/initstate" ]; }

@@ -1,11 +1,14 @@
 //! Driver sources and firmware: fetched, verified, and brought into one form.
 
+mod outline;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use tempfile::NamedTempFile;
 
+pub use self::outline::{Outline, outline};
 use super::tree::{FIRMWARE, Node, Nodes, Tree};
 pub use super::unpack::UnpackError;
 use super::{DiskProblem, FetchError, Fetcher, Kind, unpack};
@@ -338,6 +341,9 @@ fn unusable(place: &str, error: UnpackError) -> Failure {
         }
         UnpackError::Damaged(_) => failed(error.to_string()).help("its SHA-256 is the expected one: the file was damaged before the digest was taken"),
         UnpackError::Unsafe { .. } => failed(error.to_string()).help("such an entry could write outside of the source; nothing was unpacked"),
+        UnpackError::TooLarge(_) => {
+            failed(error.to_string()).help("nothing of it was used; a source that is as large can be given as a directory with fewer files")
+        }
         UnpackError::Missing { ref holds, .. } => {
             let holds = if holds.is_empty() { "nothing".to_owned() } else { holds.join(", ") };
             failed(error.to_string()).fact("holds", holds).help("correct `strip`, `directory` or `files` in the driver's profile")

@@ -69,12 +69,12 @@ impl Transfers {
         }
     }
 
-    /// Fetches something of any size into a file, and only if it is what was expected.
-    pub(super) async fn save(&self, request: &Request<'_>, sha256: &str, path: &Path) -> Result<(), FetchError> {
+    /// Fetches something of any size into a file, and only if it is what was expected, where something is; gives its SHA-256.
+    pub(super) async fn save(&self, request: &Request<'_>, sha256: Option<&str>, path: &Path) -> Result<String, FetchError> {
         let mut attempt = 1;
         loop {
             match self.save_once(request.asked, sha256, path).await {
-                Ok(()) => return Ok(()),
+                Ok(found) => return Ok(found),
                 Err(refusal) => self.wait(refusal, attempt).await.map_err(|problem| request.failed(problem, attempt))?,
             }
             attempt += 1;
@@ -111,17 +111,17 @@ impl Transfers {
         Ok(Answer::Content(headers, bytes))
     }
 
-    async fn save_once(&self, url: &str, sha256: &str, path: &Path) -> Result<(), Refusal> {
+    async fn save_once(&self, url: &str, sha256: Option<&str>, path: &Path) -> Result<String, Refusal> {
         let body = Body::new(self.answer(url, &HeaderMap::new()).await?, self.timeouts.read);
         let disk = |error: &std::io::Error| Problem::Disk { path: path.to_owned(), problem: DiskProblem::of(error) };
         let mut file = tokio::fs::File::create(path).await.map_err(|error| disk(&error))?;
         let found = copy(body, &mut file, path).await?;
-        if found != sha256 {
+        if let Some(sha256) = sha256.filter(|sha256| *sha256 != found) {
             return Err(Problem::Digest { found, expected: sha256.to_owned() }.into());
         }
         // A cache that says "this is the file" must be right after a power cut, too.
         file.sync_data().await.map_err(|error| disk(&error))?;
-        Ok(())
+        Ok(found)
     }
 
     /// Sends the request; every status but success and `304` is a problem.

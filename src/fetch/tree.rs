@@ -19,6 +19,16 @@ pub(super) const FIRMWARE: &str = "firmware";
 /// Directories of version control systems; what is in them says nothing about the source.
 const IGNORED: [&str; 3] = [".git", ".hg", ".svn"];
 
+/// The most that a source may be: what unpacks to more is taken for a bomb. The kernel itself has 1.5 GiB and 90,000 files.
+const LIMITS: Limits = Limits { bytes: 4 << 30, entries: 400_000 };
+
+/// The most that a tree may hold.
+#[derive(Clone, Copy, Debug)]
+struct Limits {
+    bytes: u64,
+    entries: usize,
+}
+
 /// A file, directory or link.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Node {
@@ -40,13 +50,20 @@ pub(super) type Nodes = BTreeMap<String, Node>;
 pub(super) struct Tree {
     nodes: Nodes,
     spool: Spool,
+    limits: Limits,
 }
 
 impl Tree {
     /// A tree of files to add to; `spool` is an empty file.
     pub(super) fn new(spool: NamedTempFile) -> Self {
         let (file, path) = spool.into_parts();
-        Self { nodes: Nodes::new(), spool: Spool { file: BufWriter::with_capacity(1 << 16, file), path, end: 0 } }
+        let spool = Spool { file: BufWriter::with_capacity(1 << 16, file), path, end: 0, limit: LIMITS.bytes };
+        Self { nodes: Nodes::new(), spool, limits: LIMITS }
+    }
+
+    fn insert(&mut self, path: String, node: Node) -> Result<(), UnpackError> {
+        self.nodes.insert(path, node);
+        if self.nodes.len() > self.limits.entries { Err(UnpackError::TooLarge(format!("{} files", self.limits.entries))) } else { Ok(()) }
     }
 
     /// Adds everything that a tar archive holds, without the first `strip` directories of each path.
@@ -70,7 +87,7 @@ impl Tree {
                 tar::EntryType::Link => self.hard_link(&path, &target, strip)?,
                 _ => return Err(refused(&path, "is a device, a pipe or a socket")),
             };
-            self.nodes.insert(path, node);
+            self.insert(path, node)?;
         }
         self.check()
     }
@@ -92,7 +109,7 @@ impl Tree {
                 if node == Node::Directory {
                     pending.push((entry.path(), format!("{path}/")));
                 }
-                self.nodes.insert(path, node);
+                self.insert(path, node)?;
             }
         }
         self.check()
@@ -313,6 +330,8 @@ struct Spool {
     file: BufWriter<File>,
     path: TempPath,
     end: u64,
+    /// The most bytes that it takes.
+    limit: u64,
 }
 
 impl Spool {
@@ -326,6 +345,9 @@ impl Spool {
                 Ok(count) => {
                     self.file.write_all(&buffer[..count]).map_err(|error| UnpackError::write(&self.path, &error))?;
                     self.end += count as u64;
+                    if self.end > self.limit {
+                        return Err(UnpackError::TooLarge(format!("{} MiB", self.limit >> 20)));
+                    }
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(unreadable(&error)),
@@ -359,5 +381,36 @@ impl<W: Write> Write for Hashing<W> {
 
     fn flush(&mut self) -> io::Result<()> {
         self.to.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tree(bytes: u64, entries: usize) -> Tree {
+        let mut tree = Tree::new(NamedTempFile::new().unwrap());
+        tree.limits.entries = entries;
+        tree.spool.limit = bytes;
+        tree
+    }
+
+    fn archive(files: &[(&str, usize)]) -> Vec<u8> {
+        let mut builder = tar::Builder::new(Vec::new());
+        for (name, size) in files {
+            let mut header = tar::Header::new_gnu();
+            header.set_size(*size as u64);
+            header.set_mode(0o644);
+            builder.append_data(&mut header, name, io::repeat(0).take(*size as u64)).unwrap();
+        }
+        builder.into_inner().unwrap()
+    }
+
+    #[test]
+    fn what_unpacks_to_too_much_is_refused_before_it_is_unpacked() {
+        let two = archive(&[("a", 3 << 20), ("b", 3 << 20)]);
+        assert_eq!(tree(4 << 20, 10).add_tar(&two[..], 0), Err(UnpackError::TooLarge("4 MiB".into())));
+        assert_eq!(tree(8 << 20, 1).add_tar(&two[..], 0), Err(UnpackError::TooLarge("1 files".into())));
+        assert_eq!(tree(8 << 20, 2).add_tar(&two[..], 0), Ok(()));
     }
 }

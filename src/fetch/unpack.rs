@@ -40,6 +40,9 @@ pub enum UnpackError {
         /// What is there instead.
         holds: Vec<String>,
     },
+    /// It unpacks to more than any source has.
+    #[error("it holds more than {0}")]
+    TooLarge(String),
     /// Two rules put different files at one place.
     #[error("two files go to `{0}`")]
     Conflict(String),

@@ -1,14 +1,14 @@
 //! Reading the repositories of the apt family.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use futures::future::try_join_all;
 
-use super::extract::{Index, Scan};
+use super::extract::{Index, Interest, Scan};
 use super::packages::{Stanza, scan};
 use super::release_file::ReleaseFile;
 use super::resolve::Shelf;
-use super::rules::Rules;
 use super::signature::{Fault, Seal, is_frozen};
 use super::{IndexError, RepositoryName};
 use crate::env;
@@ -21,7 +21,7 @@ const SUFFIXES: [&str; 4] = [".xz", ".zst", ".gz", ""];
 /// What matters of a repository's packages for these architectures; none if the server has no such suite.
 pub(super) async fn read_repository(
     fetcher: &Fetcher,
-    rules: &std::sync::Arc<Rules>,
+    interest: &Arc<Interest>,
     repository: &Repository,
     seal: &Seal<'_>,
     arches: &[&str],
@@ -29,7 +29,11 @@ pub(super) async fn read_repository(
     let name = RepositoryName::of(repository);
     let Some(release) = read_release(fetcher, repository, seal, &name).await? else { return Ok(None) };
     let mut indexes = Vec::new();
-    for component in &repository.components {
+    let mut components = repository.components.clone();
+    if interest.every_component {
+        components.extend(release.components(arches).into_iter().filter(|component| !repository.components.contains(component)));
+    }
+    for component in &components {
         let extra = release.separate_all.then_some("all");
         for arch in arches.iter().copied().chain(extra) {
             let path = format!("{component}/binary-{arch}/Packages");
@@ -41,7 +45,7 @@ pub(super) async fn read_repository(
             }
         }
     }
-    let found = try_join_all(indexes.into_iter().map(|(path, digest)| read_index(fetcher, rules, repository, &name, &release, path, digest))).await?;
+    let found = try_join_all(indexes.into_iter().map(|(path, digest)| read_index(fetcher, interest, repository, &name, &release, path, digest))).await?;
     let mut seen = HashSet::new();
     // Packages for all architectures are in the index of each.
     let stanzas = found.into_iter().flatten().filter(|stanza| seen.insert((stanza.name.clone(), stanza.version.clone(), stanza.arch.clone())));
@@ -91,7 +95,7 @@ async fn read_release(fetcher: &Fetcher, repository: &Repository, seal: &Seal<'_
 /// The wanted entries of one index: remembered ones as long as its digest stays.
 async fn read_index(
     fetcher: &Fetcher,
-    rules: &std::sync::Arc<Rules>,
+    interest: &Arc<Interest>,
     repository: &Repository,
     name: &RepositoryName,
     release: &ReleaseFile,
@@ -109,6 +113,6 @@ async fn read_index(
         },
         None => fetcher.temporary(Kind::Package, &plain, digest).await,
     };
-    let scan: Scan = |stream, rules| scan(stream, |name| rules.wants(name)).map_err(|error| error.to_string());
-    Index { name, url: &plain, path, digest, scan }.read(fetcher, rules, fetch).await
+    let scan: Scan = |stream, wants| scan(stream, wants).map_err(|error| error.to_string());
+    Index { name, url: &plain, path, digest, scan }.read(fetcher, interest, fetch).await
 }

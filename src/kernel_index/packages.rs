@@ -24,6 +24,11 @@ pub(super) struct Stanza {
     pub(super) filename: String,
     pub(super) size: u64,
     pub(super) sha256: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(super) homepage: String,
+    /// The first line of the description.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(super) summary: String,
 }
 
 /// Reads the entries whose names are wanted. What else is in the file costs no memory.
@@ -76,6 +81,8 @@ fn parse(entry: &[u8]) -> Option<Stanza> {
             "Filename" => value.trim_start_matches("./").clone_into(&mut stanza.filename),
             "Size" => stanza.size = value.parse().ok()?,
             "SHA256" => value.clone_into(&mut stanza.sha256),
+            "Homepage" => value.clone_into(&mut stanza.homepage),
+            "Description" => value.clone_into(&mut stanza.summary),
             _ => {}
         }
     }

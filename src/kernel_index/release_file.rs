@@ -1,7 +1,7 @@
 //! A repository's `InRelease` or `Release` file: which indexes it has, and their digests. From this file on, every index and every package is
 //! verified by its SHA-256.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 /// The parts of a Release file that matter (<https://wiki.debian.org/DebianRepository/Format>).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -52,6 +52,17 @@ impl ReleaseFile {
         }
         file.separate_all = all && !no_separate;
         if file.sha256.is_empty() { Err("it has no SHA-256 digests") } else { Ok(file) }
+    }
+
+    /// Components that have an index for one of the architectures, in alphabetical order.
+    pub(super) fn components(&self, arches: &[&str]) -> BTreeSet<String> {
+        let component = |path: &str| {
+            let (component, rest) = path.split_once("/binary-")?;
+            let (arch, file) = rest.split_once('/')?;
+            let fits = arches.contains(&arch) && file.starts_with("Packages") && !component.ends_with("/debian-installer");
+            fits.then(|| component.to_owned())
+        };
+        self.sha256.keys().filter_map(|path| component(path)).collect()
     }
 
     fn add_digest(&mut self, entry: &str) -> Result<(), &'static str> {

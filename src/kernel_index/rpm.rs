@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
-use super::extract::Index;
+use super::extract::{Index, Interest};
 use super::repodata;
 use super::resolve::Shelf;
-use super::rules::Rules;
 use super::signature::{Fault, Seal};
 use super::{IndexError, RepositoryName};
 use crate::fetch::{FetchError, Fetcher, Kind};
@@ -19,7 +18,7 @@ const REPOMD: &str = "repodata/repomd.xml";
 /// `repomd.xml` is verified by the signature beside it where the profile has a keyring; every other file by the SHA-256 in it.
 pub(super) async fn read_repository(
     fetcher: &Fetcher,
-    rules: &Arc<Rules>,
+    interest: &Arc<Interest>,
     repository: &Repository,
     seal: &Seal<'_>,
     arch: &str,
@@ -42,9 +41,9 @@ pub(super) async fn read_repository(
         url: &place,
         path: &primary.path,
         digest: &primary.sha256,
-        scan: |stream, rules| repodata::scan(stream, |package| rules.wants(package)),
+        scan: |stream, wants| repodata::scan(stream, wants),
     };
-    let stanzas = index.read(fetcher, rules, async || fetcher.temporary(Kind::Package, &place, &primary.sha256).await).await?;
+    let stanzas = index.read(fetcher, interest, async || fetcher.temporary(Kind::Package, &place, &primary.sha256).await).await?;
     Ok(Some(Shelf { suite: repository.suite.clone(), url, unverified: seal.place(repository), automatic: true, stanzas }))
 }
 

@@ -8,6 +8,7 @@ use crate::error::Failure;
 use crate::fetch::testing::{Server, gz, options, xz};
 use crate::fetch::{Fetcher, sha256};
 use crate::mirror::{Mirrors, PackageMirror};
+use crate::openpgp::Clearsigned;
 use crate::openpgp::testing::{clearsign, keyrings};
 use crate::package::PublishedKernel;
 
@@ -73,11 +74,16 @@ type Files = Vec<(String, Vec<u8>)>;
 
 /// A suite with an index per architecture. `fields` go into its Release file.
 fn suite(name: &str, fields: &str, indexes: &[(&str, String)]) -> Files {
+    let indexes: Vec<_> = indexes.iter().map(|(arch, text)| ("main", *arch, text.clone())).collect();
+    suite_with_components(name, fields, &indexes)
+}
+
+fn suite_with_components(name: &str, fields: &str, indexes: &[(&str, &str, String)]) -> Files {
     let mut digests = String::new();
     let mut files = Files::new();
-    for (arch, text) in indexes {
+    for (component, arch, text) in indexes {
         for (suffix, bytes) in [("", text.clone().into_bytes()), (".gz", gz(text.as_bytes())), (".xz", xz(text.as_bytes()))] {
-            let path = format!("main/binary-{arch}/Packages{suffix}");
+            let path = format!("{component}/binary-{arch}/Packages{suffix}");
             digests.extend([" ", &sha256(&bytes), &format!(" {} {path}\n", bytes.len())]);
             files.push((format!("/debian/dists/{name}/{path}"), bytes));
         }
@@ -123,13 +129,22 @@ impl Setting {
     }
 
     async fn read_with(&self, arch: Arch, fallbacks: &[Repository]) -> Result<PublishedRelease, IndexError> {
+        read(&self.fetcher(), &self.request(arch, fallbacks)).await
+    }
+
+    async fn find(&self, name: &str, every_component: bool) -> Result<Vec<SourcePackage>, IndexError> {
+        find_packages(&self.fetcher(), &self.request(Arch::Amd64, &[]), &[name.to_owned()].into(), every_component).await
+    }
+
+    fn fetcher(&self) -> Fetcher {
         let mut options = options(self.cache.path());
         let mirror = PackageMirror { url: format!("{}/", self.server.url), trusted: self.trusted };
         options.mirrors = Mirrors { packages: [("http://ftp.debian.org/".to_owned(), mirror)].into(), frozen: self.frozen, ..Mirrors::default() };
-        let fetcher = Fetcher::new(options).unwrap();
-        let request =
-            IndexRequest { distro: &self.distro, release: &self.distro.releases[0], arch, build_arch: Arch::Amd64, fallbacks, keyrings: &self.keyrings };
-        read(&fetcher, &request).await
+        Fetcher::new(options).unwrap()
+    }
+
+    fn request<'a>(&'a self, arch: Arch, fallbacks: &'a [Repository]) -> IndexRequest<'a> {
+        IndexRequest { distro: &self.distro, release: &self.distro.releases[0], arch, build_arch: Arch::Amd64, fallbacks, keyrings: &self.keyrings }
     }
 
     async fn failure(&self) -> String {
@@ -371,4 +386,42 @@ async fn a_separate_index_for_all_architectures_is_read() {
     let files = suite("bookworm", "No-Support-for-Architecture-all: Contents\n", &[("amd64", amd64.concat()), ("all", all.concat())]);
     let setting = Setting::new(files).await;
     assert_eq!(setting.read(Arch::Amd64).await.unwrap().kernels.len(), 2);
+}
+
+#[tokio::test]
+async fn packages_are_found_in_every_component_and_suite_newest_first() {
+    let about = "Depends: dkms (>= 3.0), libc6-dev | libc-dev, perl:any\nHomepage: https://camera.example/\nDescription: a camera\n more\n";
+    let installer = entry("camera-dkms", "9.9-1", "all", "");
+    let mut files = suite_with_components(
+        "bookworm",
+        "",
+        &[
+            ("main", "amd64", base("amd64")),
+            ("non-free", "amd64", entry("camera-dkms", "1.10-1", "all", about) + &entry("other-dkms", "3-1", "all", "")),
+            ("main/debian-installer", "amd64", installer),
+        ],
+    );
+    files.extend(suite("bookworm-security", "", &[("amd64", entry("camera-dkms", "1.9-1+deb12u1", "all", ""))]));
+    let setting = Setting::new(files).await;
+    let found = setting.find("camera-dkms", true).await.unwrap();
+    let versions: Vec<_> = found.iter().map(|found| (found.package.version.as_str(), found.suite.as_str())).collect();
+    assert_eq!(versions, [("1.10-1", "bookworm"), ("1.9-1+deb12u1", "bookworm-security")]);
+    assert_eq!(found[0].depends, [vec!["dkms"], vec!["libc6-dev", "libc-dev"], vec!["perl"]]);
+    assert_eq!((found[0].homepage.as_str(), found[0].summary.as_str()), ("https://camera.example/", "a camera"));
+    assert_eq!(found[0].package.url, "http://ftp.debian.org/debian/pool/camera-dkms_1.10-1_all.deb");
+    let own = setting.find("camera-dkms", false).await.unwrap();
+    assert_eq!(own.len(), 1, "the profile names main only");
+}
+
+/// A package whose source is built must be as well proven as one that is installed.
+#[tokio::test]
+async fn packages_are_not_looked_for_in_what_nobody_signed() {
+    let mut files = suite("bookworm", "", &[("amd64", base("amd64"))]);
+    let (_, release) = files.iter_mut().find(|(path, _)| path.ends_with("/InRelease")).unwrap();
+    *release = Clearsigned::parse(std::str::from_utf8(release).unwrap()).unwrap().text.into_bytes();
+    let mut setting = Setting::new(files).await;
+    assert!(matches!(setting.find("kmod", false).await, Err(IndexError::Unsigned { .. })));
+    setting.trusted = true;
+    let found = setting.find("kmod", false).await.unwrap();
+    assert_eq!(found[0].unverified, Some(format!("bookworm of {}/debian", setting.server.url)));
 }

@@ -74,7 +74,7 @@ impl Story<'_> {
         if self.workshop.options.attach.is_none() || self.workshop.registry.is_none() {
             return Ok(None);
         }
-        let (artifacts, target) = (artifacts.clone(), self.target.clone());
+        let (artifacts, target) = (artifacts.clone(), self.target.clone().into_owned());
         let (source, firmware) = (source.clone(), firmware.cloned());
         blocking(move || {
             let facts = Facts {
@@ -118,13 +118,13 @@ impl Story<'_> {
         let statement = |predicate_type: &str, predicate| Statement { subjects: subjects.clone(), predicate_type: predicate_type.to_owned(), predicate };
         let mut statements = Vec::new();
         if attach.sbom {
-            let bytes = sbom::document(self.target, &image.manifest.digest, &gathered.facts, self.workshop.options.epoch);
+            let bytes = sbom::document(&self.target, &image.manifest.digest, &gathered.facts, self.workshop.options.epoch);
             let predicate = serde_json::from_slice(&bytes).map_err(|error| TargetError::Internal(error.to_string()))?;
             let document = Document { kind: "sbom", file: "sbom.spdx.json", predicate_type: Some(sbom::PREDICATE_TYPE.into()), blob: Blob::new(SPDX, bytes) };
             statements.push((document, Some(statement(sbom::PREDICATE_TYPE, predicate))));
         }
         if attach.provenance {
-            let predicate = provenance::predicate(self.target, &self.run(gathered))?;
+            let predicate = provenance::predicate(&self.target, &self.run(gathered))?;
             let statement = statement(provenance::PREDICATE_TYPE, predicate);
             statements.push((statement.document("provenance", "provenance.intoto.json"), Some(statement)));
         }

@@ -48,6 +48,9 @@ pub enum TargetError {
         /// What is wrong with it.
         message: String,
     },
+    /// The build has left modules that do not go into one image.
+    #[error("{0}")]
+    Found(String),
     /// The modules could not be signed.
     #[error(transparent)]
     Sign(#[from] SignError),
@@ -146,6 +149,10 @@ impl TargetError {
                 let failure = crate::check::failure(&findings, &target.image.to_string(), Some("nothing was pushed"));
                 failure.map(|failure| failure.fact("log", log))
             }
+            Self::Found(problem) => {
+                let failure = Failure::new(Exit::Failed, format!("{label}: {problem}"));
+                Some(failure.help("write a profile that lists the modules: kmodforge profile new --from-source …"))
+            }
             Self::Boot(error) => Some(Failure::from(error).fact("target", label.to_string())),
             Self::Render(error) => Some(Failure::from(error).fact("target", label.to_string())),
             Self::Source(error) => Some(Failure::from(error).fact("target", label.to_string())),
@@ -184,6 +191,7 @@ impl TargetError {
 /// What a failed step means for the target.
 fn step_verb(step: &str) -> &'static str {
     match step.trim_start_matches('[').split([' ', ']']).next().unwrap_or_default() {
+        "source" => "could not be built: its dkms.conf cannot be followed",
         "build" => "did not compile",
         "headers" => "could not be built: its kernel's headers could not be unpacked",
         "tools" => "could not be built: the image's programs could not be unpacked",

@@ -1,5 +1,6 @@
 //! The story of one target: render → fetch, headers → solve → check → sign → boot → assemble → publish → attach → record.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -72,7 +73,8 @@ pub(super) struct Place<'a> {
 /// One target on its way.
 pub(super) struct Story<'a> {
     pub(super) workshop: &'a Workshop,
-    pub(super) target: &'a Target,
+    /// As it was planned; once its build has told which modules there are, with them.
+    pub(super) target: Cow<'a, Target>,
     index: usize,
     place: Place<'a>,
     events: &'a UnboundedSender<Event>,
@@ -98,7 +100,7 @@ impl<'a> Story<'a> {
         let name = format!("{}-{}-{}-{}", target.driver.profile.id, target.driver.version().version, target.kernel.release.tag(), target.arch);
         Self {
             workshop,
-            target,
+            target: Cow::Borrowed(target),
             index,
             place,
             events,
@@ -116,10 +118,11 @@ impl<'a> Story<'a> {
         if self.log.path().is_none() {
             let _ = self.events.send(Event::Note(format!("the build log {}", self.log.describe())));
         }
-        let dockerfile: Arc<str> = render::dockerfile(self.target, &self.workshop.options.mirrors)?.into();
+        let dockerfile: Arc<str> = render::dockerfile(&self.target, &self.workshop.options.mirrors)?.into();
         let (source, firmware) = self.prepare(&dockerfile).await?;
         self.enter(Phase::Compile);
-        let tar = self.solve(&dockerfile, "artifacts", context(&source)).await?;
+        self.consult_conf(&dockerfile, &source).await?;
+        let tar = self.solve(&dockerfile, "artifacts", self.context(&source)).await?;
         self.enter(Phase::Check);
         let artifacts = self.check(&tar, firmware.as_ref()).await?;
         let artifacts = self.sign(artifacts).await?;
@@ -151,7 +154,8 @@ impl<'a> Story<'a> {
 
     /// The source is fetched by this machine while the builder unpacks the headers.
     async fn prepare(&mut self, dockerfile: &Arc<str>) -> Result<(PreparedSource, Option<PreparedFirmware>), TargetError> {
-        let fetching = fetch(self.workshop, self.target);
+        let target = self.target.clone();
+        let fetching = fetch(self.workshop, &target);
         let consulting = async {
             self.enter(Phase::Headers);
             self.consult_headers(dockerfile).await?;
@@ -185,6 +189,24 @@ impl<'a> Story<'a> {
         check::unsupported(&config, &rules).map_or(Ok(()), |reason| Err(TargetError::Unsupported(reason)))
     }
 
+    /// Whether the driver is for this kernel at all, where only its `dkms.conf` knows. It is run in the builder, before anything compiles.
+    async fn consult_conf(&mut self, dockerfile: &Arc<str>, source: &PreparedSource) -> Result<(), TargetError> {
+        if self.target.driver.dkms().is_none() {
+            return Ok(());
+        }
+        let tar = self.solve(dockerfile, "conf", self.context(source)).await?;
+        let reason = super::discover::unsupported(&Artifacts::open(&tar)?)?;
+        let _ = std::fs::remove_file(&tar);
+        reason.map_or(Ok(()), |reason| Err(TargetError::Unsupported(reason)))
+    }
+
+    /// The build's context: the driver's source, and what the Dockerfile adds besides. Firmware does not pass through the builder.
+    fn context(&self, source: &PreparedSource) -> Vec<ContextFile> {
+        let tar = Content::File { path: source.tar.clone(), sha256: source.sha256.clone() };
+        let scripts = render::scripts(&self.target).into_iter().map(|(name, text)| (name, Content::Bytes(text.as_bytes().into())));
+        [("source.tar", tar)].into_iter().chain(scripts).map(|(path, content)| ContextFile { path: path.to_owned(), content }).collect()
+    }
+
     /// Has the builder solve a stage; the result is a tar in the work folder.
     async fn solve(&mut self, dockerfile: &Arc<str>, stage: &str, context: Vec<ContextFile>) -> Result<PathBuf, TargetError> {
         let label = self.target.label();
@@ -194,7 +216,7 @@ impl<'a> Story<'a> {
             stage: stage.to_owned(),
             build_args: Vec::new(),
             context,
-            platform: Some(render::platform(self.target).to_owned()),
+            platform: Some(render::platform(&self.target).to_owned()),
             options: self.workshop.options.solve.clone(),
         };
         let output = self.workshop.options.work.join(format!("{}-{stage}.tar", self.index));
@@ -216,13 +238,20 @@ impl<'a> Story<'a> {
     }
 
     async fn check(&mut self, tar: &Path, firmware: Option<&PreparedFirmware>) -> Result<Arc<Artifacts>, TargetError> {
-        let (target, tar, firmware) = (self.target.clone(), tar.to_owned(), firmware.cloned());
-        let (artifacts, inspection) = blocking(move || {
+        let (target, tar, firmware) = (self.target.clone().into_owned(), tar.to_owned(), firmware.cloned());
+        let (artifacts, target, inspection) = blocking(move || {
             let artifacts = Artifacts::open(&tar)?;
+            let target = super::discover::with_modules(target, &artifacts)?;
             let inspection = super::inspect(&target, &artifacts, firmware.as_ref())?;
-            Ok((Arc::new(artifacts), inspection))
+            Ok((Arc::new(artifacts), target, inspection))
         })
         .await?;
+        if self.target.driver.modules().is_empty() {
+            let _ = self.events.send(Event::Note(super::discover::describe(&target)));
+            let found = super::blank_record(&target, Outcome::Built, "built");
+            (self.record.modules, self.record.rollout) = (found.modules, found.rollout);
+        }
+        self.target = Cow::Owned(target);
         let errors = inspection.errors();
         self.record.checks = inspection.checks;
         self.record.findings = inspection.findings;
@@ -251,7 +280,7 @@ impl<'a> Story<'a> {
         let log = self.log.of_boot();
         let (events, index) = (self.events.clone(), self.index);
         let tell = Arc::new(move |words: &str| _ = events.send(Event::Doing(index, words.to_owned())));
-        let subject = super::boot::subject(self.target, artifacts.clone(), firmware, log.clone(), tell)?;
+        let subject = super::boot::subject(&self.target, artifacts.clone(), firmware, log.clone(), tell)?;
         let work = &self.workshop.options.work;
         let (report, others) = match self.place.seat.take() {
             Some(seat) => {
@@ -283,8 +312,8 @@ impl<'a> Story<'a> {
 
     fn spec(&self) -> ImageSpec {
         let options = &self.workshop.options;
-        let mut labels = render::labels(self.target);
-        labels.extend(render::input_annotations(self.target, options.base_digests.get(&self.target.distro.release.base_image)));
+        let mut labels = render::labels(&self.target);
+        labels.extend(render::input_annotations(&self.target, options.base_digests.get(&self.target.distro.release.base_image)));
         if let Some(signer) = &self.record.signer {
             labels.extend(render::signer_labels(signer));
         }
@@ -329,11 +358,6 @@ async fn fetch(workshop: &Workshop, target: &Target) -> Result<(PreparedSource, 
     let source = workshop.sources.get(key.clone(), || async { source::prepare(fetcher, &sources(version), &folder).await }).await?;
     let firmware = workshop.firmware.get(key, || async { source::prepare_firmware(fetcher, &firmware(version), &folder).await }).await?;
     Ok((source, firmware))
-}
-
-/// The build's context: the driver's source. Firmware does not pass through the builder.
-fn context(source: &PreparedSource) -> Vec<ContextFile> {
-    vec![ContextFile { path: "source.tar".into(), content: Content::File { path: source.tar.clone(), sha256: source.sha256.clone() } }]
 }
 
 pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, TargetError> + Send + 'static) -> Result<T, TargetError> {

@@ -9,17 +9,7 @@ use crate::boot;
 use crate::check;
 use crate::error::Failure;
 use crate::pki::Certificate;
-use crate::yaml::{Source, Spot, Trail, nearest};
-
-/// Something in a policy that cannot be meant, and where it is.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{}:{}:{}: {reason}", spot.file, spot.place.line, spot.place.column)]
-pub struct Impossible {
-    /// Where.
-    pub spot: Box<Spot>,
-    /// Why.
-    pub reason: Reason,
-}
+use crate::yaml::{Impossible, Source, Trail, nearest};
 
 /// Why a policy cannot be meant.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -65,7 +55,7 @@ pub enum Reason {
     },
 }
 
-type Result<T> = std::result::Result<T, Impossible>;
+type Result<T> = std::result::Result<T, Impossible<Reason>>;
 
 /// The policy of a file, whose own files lie in `folder`.
 pub(super) fn resolve(file: PolicyFile, source: &Source, folder: &Path) -> Result<Policy> {
@@ -93,7 +83,7 @@ fn check_rules(file: &PolicyFile, source: &Source) -> Result<()> {
             return Err(Impossible { spot: Box::new(source.key_spot(&trail)), reason: Reason::UnknownCheck(id.clone()) });
         }
         if rule.reason.trim().is_empty() {
-            return Err(fail(source, &trail.then("reason"), Reason::Unexplained));
+            return Err(source.impossible(&trail.then("reason"), Reason::Unexplained));
         }
     }
     Ok(())
@@ -102,7 +92,7 @@ fn check_rules(file: &PolicyFile, source: &Source) -> Result<()> {
 fn signers(rules: &[SignerRule], source: &Source, folder: &Path) -> Result<Vec<Signer>> {
     let trail = Trail::to("signers");
     if rules.is_empty() {
-        return Err(fail(source, &trail, Reason::Empty("signers")));
+        return Err(source.impossible(&trail, Reason::Empty("signers")));
     }
     let signer = |(index, rule): (usize, &SignerRule)| {
         let trail = trail.then(index);
@@ -111,9 +101,9 @@ fn signers(rules: &[SignerRule], source: &Source, folder: &Path) -> Result<Vec<S
                 let read = |bytes: &[u8]| Certificate::parse(bytes).map_err(|error| error.to_string());
                 Ok(Signer::Certificate(Box::new(open(source, &trail.then("certificate"), "certificate", (folder, file), read)?)))
             }
-            SignerRule::Name(name) if name.trim().is_empty() => Err(fail(source, &trail.then("name"), Reason::Unnamed)),
+            SignerRule::Name(name) if name.trim().is_empty() => Err(source.impossible(&trail.then("name"), Reason::Unnamed)),
             SignerRule::Name(name) => Ok(Signer::Name(name.clone())),
-            SignerRule::Key(text) => number(text).map(Signer::Key).ok_or_else(|| fail(source, &trail.then("key"), Reason::Key(text.clone()))),
+            SignerRule::Key(text) => number(text).map(Signer::Key).ok_or_else(|| source.impossible(&trail.then("key"), Reason::Key(text.clone()))),
         }
     };
     rules.iter().enumerate().map(signer).collect()
@@ -129,11 +119,11 @@ fn number(text: &str) -> Option<Vec<u8>> {
 fn licences(names: &[String], source: &Source) -> Result<Vec<Licence>> {
     let trail = Trail::to("licences");
     if names.is_empty() {
-        return Err(fail(source, &trail, Reason::Empty("licences")));
+        return Err(source.impossible(&trail, Reason::Empty("licences")));
     }
     unique(source, &trail, names)?;
     let licence = |(index, name): (usize, &String)| {
-        let wrong = |why| fail(source, &trail.then(index), Reason::Licence { text: name.escape_debug().to_string(), why });
+        let wrong = |why| source.impossible(&trail.then(index), Reason::Licence { text: name.escape_debug().to_string(), why });
         Licence::parse(name).map_err(wrong)
     };
     names.iter().enumerate().map(licence).collect()
@@ -152,21 +142,17 @@ fn open<T>(
     read: impl FnOnce(&[u8]) -> std::result::Result<T, String>,
 ) -> Result<T> {
     let bytes = std::fs::read(folder.join(file)).map_err(|error| crate::error::io_words(&error));
-    bytes.and_then(|bytes| read(&bytes)).map_err(|reason| fail(source, trail, Reason::File { what, file: file.display().to_string(), reason }))
+    bytes.and_then(|bytes| read(&bytes)).map_err(|reason| source.impossible(trail, Reason::File { what, file: file.display().to_string(), reason }))
 }
 
 fn unique<T: ToString>(source: &Source, trail: &Trail, entries: &[T]) -> Result<()> {
     let names: Vec<_> = entries.iter().map(ToString::to_string).collect();
     let twice = names.iter().enumerate().find(|(index, name)| names[..*index].contains(name));
-    twice.map_or(Ok(()), |(index, name)| Err(fail(source, &trail.then(index), Reason::Duplicate(name.escape_debug().to_string()))))
+    twice.map_or(Ok(()), |(index, name)| Err(source.impossible(&trail.then(index), Reason::Duplicate(name.escape_debug().to_string()))))
 }
 
-fn fail(source: &Source, trail: &Trail, reason: Reason) -> Impossible {
-    Impossible { spot: Box::new(source.spot(trail)), reason }
-}
-
-impl From<Impossible> for Failure {
-    fn from(Impossible { spot, reason }: Impossible) -> Self {
+impl From<Impossible<Reason>> for Failure {
+    fn from(Impossible { spot, reason }: Impossible<Reason>) -> Self {
         let label = match &reason {
             Reason::UnknownCheck(_) => "expected the id of a check".to_owned(),
             Reason::OfPolicy(_) => "leave it out".into(),

@@ -47,6 +47,9 @@ pub struct DistroProfile {
     /// How it is known that the profile works.
     #[serde(default)]
     pub proven: Proof,
+    /// What sources find that were written for DKMS. Left out: nothing beside the toolchain, and modules go where `dkms.conf` says.
+    #[serde(default)]
+    pub dkms: DkmsRules,
     /// How the kernel itself is obtained, to load modules into it. Left out: images of this distribution are not booted.
     #[serde(default)]
     pub boot: Option<BootRules>,
@@ -261,6 +264,16 @@ pub struct Node {
     pub os_release_id: Option<String>,
 }
 
+/// What a machine with DKMS has, and its scripts and Makefiles may rely on.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct DkmsRules {
+    /// Packages that DKMS depends on, for the machine that compiles.
+    pub packages: Vec<String>,
+    /// Where this distribution has DKMS put modules, whatever a `dkms.conf` says: `updates/dkms`.
+    pub destination: Option<InnerPath>,
+}
+
 /// Where a kernel's image and its own modules are, for checks that boot it.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -271,7 +284,7 @@ pub struct BootRules {
     /// Regular expression for packages that belong to the kernel among their dependencies, anchored at both ends.
     #[serde(default)]
     pub dependencies: Option<String>,
-    /// The image, as a path in the packages; `{kernel}` is the release: `boot/vmlinuz-{kernel}`.
+    /// The image, as a path in the packages, or several with `|` between them; `{kernel}` is the release: `boot/vmlinuz-{kernel}`.
     pub kernel: String,
     /// Directory of the modules in the packages; `{kernel}` is the release. What packages have in `/lib` counts as below `usr`:
     /// `usr/lib/modules/{kernel}`.

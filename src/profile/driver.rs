@@ -43,7 +43,9 @@ pub struct DriverProfile {
     pub versions: Vec<DriverVersion>,
     /// How the source becomes modules.
     pub build: Build,
-    /// Modules that come out, in load order.
+    /// Modules that come out, in load order. Left out: those that `dkms.conf` names where a `dkms` step builds, else every `.ko` file that
+    /// the build leaves, into `extra`. A list is better: what is missing from the result is noticed then.
+    #[serde(default)]
     pub modules: Vec<Module>,
     /// `.ko` files that the build leaves and that are not shipped (probes, test modules): shell patterns over the path below the
     /// source's directory, in which `*` also stands for `/`: `build/*`.
@@ -150,9 +152,12 @@ pub struct Deb {
 pub struct LocalPath {
     /// The directory; relative to the profile's file.
     pub directory: String,
+    /// SHA-256 of the archive that is made of its files, where they were read before anything was planned.
+    #[serde(skip)]
+    pub sha256: Option<Sha256Hex>,
 }
 
-/// How source becomes modules. All steps run in the source's directory, without network.
+/// How source becomes modules. All steps run in the source's directory.
 ///
 /// Values may contain `{kernel}` (release), `{kernel_dir}` (build directory), `{kernel_source}` (source directory, where
 /// the two differ), `{source}` (the driver's source), `{cc}`, `{cross}` (prefix of the cross tools, empty when native),
@@ -161,7 +166,7 @@ pub struct LocalPath {
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Build {
-    /// Packages that only this driver's build needs, by package family (`apt`, `dnf`, `zypper`).
+    /// Packages that only this driver's build needs, by package family (`apt`, `dnf`, `zypper`); of `libc6-dev|libc-dev` the first that there is.
     #[serde(default)]
     pub packages: BTreeMap<String, Vec<String>>,
     /// The steps, in order.
@@ -178,6 +183,8 @@ pub enum Step {
     Make(Make),
     /// A program and its arguments.
     Run(Run),
+    /// What a `dkms.conf` says, as DKMS does it; no other step beside it. The file is a program and runs in the builder.
+    Dkms(Dkms),
 }
 
 /// A build by the kernel's own Makefile.
@@ -216,6 +223,14 @@ pub struct Run {
     /// Environment variables.
     #[serde(default)]
     pub environment: BTreeMap<String, String>,
+}
+
+/// A build by `dkms.conf`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Dkms {
+    /// Directory with the `dkms.conf`, below the source.
+    pub directory: InnerPath,
 }
 
 /// A module that the image ships.

@@ -122,6 +122,9 @@ pub enum Problem {
         /// The key.
         key: &'static str,
     },
+    /// A build by `dkms.conf` has another step.
+    #[error("`dkms` is not the only step")]
+    DkmsAmongOthers,
     /// A module's file has another name than the module.
     #[error("`{file}` is not the file of module `{module}`")]
     ModuleFile {
@@ -156,6 +159,7 @@ impl Problem {
             Self::Placeholder(PlaceholderError::Unknown { expected, .. }) => format!("expected `{{{}}}`", expected.join("}`, `{")),
             Self::Placeholder(PlaceholderError::Unbalanced { .. }) => "in this value".into(),
             Self::MissingPlaceholder(name) => format!("expected `{{{name}}}` somewhere in it"),
+            Self::DkmsAmongOthers => "expected no step beside it: a `dkms.conf` has its own".into(),
             Self::EmptyRange { .. } | Self::AlwaysInTree { .. } | Self::InTreeBelow { .. } => "this range".into(),
             Self::NoKeyring(_) => "expected `keyring` here or at the top of the file, or `trusted: true` here".into(),
             Self::NoPackageKeys(_) => "expected `package_keys` here, or `trusted: true` in each of its repositories".into(),

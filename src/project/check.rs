@@ -9,17 +9,7 @@ use crate::profile::Profiles;
 use crate::profile::distro::DistroProfile;
 use crate::profile::driver::DriverProfile;
 use crate::reference::Reference;
-use crate::yaml::{Source, Spot, Trail, nearest};
-
-/// Something in a project file that cannot be meant, and where it is.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{}:{}:{}: {reason}", spot.file, spot.place.line, spot.place.column)]
-pub struct Impossible {
-    /// Where.
-    pub spot: Box<Spot>,
-    /// Why.
-    pub reason: Reason,
-}
+use crate::yaml::{Impossible, Source, Trail, nearest};
 
 /// Why a project file cannot be meant.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -84,23 +74,23 @@ pub enum Reason {
     FitsEverything,
 }
 
-type Result<T> = std::result::Result<T, Impossible>;
+type Result<T> = std::result::Result<T, Impossible<Reason>>;
 
 /// What the file alone tells.
 pub(super) fn check_file(file: &ProjectFile, source: &Source) -> Result<()> {
     if file.repository.is_some() && file.image.is_some() {
-        return Err(fail(source, &Trail::to("image"), Reason::TwoNames));
+        return Err(source.impossible(&Trail::to("image"), Reason::TwoNames));
     }
     for (key, value) in [("image", &file.image), ("tag", &file.tag)] {
         if value.as_ref().is_some_and(|template| template.trim().is_empty()) {
-            return Err(fail(source, &Trail::to(key), Reason::Empty(key)));
+            return Err(source.impossible(&Trail::to(key), Reason::Empty(key)));
         }
     }
     if file.profiles.as_ref().is_some_and(|profiles| profiles.as_os_str().is_empty()) {
-        return Err(fail(source, &Trail::to("profiles"), Reason::Empty("profiles")));
+        return Err(source.impossible(&Trail::to("profiles"), Reason::Empty("profiles")));
     }
     if let Some(repository) = &file.repository {
-        check_repository(repository).map_err(|reason| fail(source, &Trail::to("repository"), reason))?;
+        check_repository(repository).map_err(|reason| source.impossible(&Trail::to("repository"), reason))?;
     }
     check_keys(file, source)?;
     let matrix = Trail::to("matrix");
@@ -118,25 +108,28 @@ fn check_keys(file: &ProjectFile, source: &Source) -> Result<()> {
     if let Some(sign) = &file.sign {
         let trail = Trail::to("sign");
         if *sign == super::Sign::default() {
-            return Err(fail(source, &trail, Reason::Empty("sign")));
+            return Err(source.impossible(&trail, Reason::Empty("sign")));
         }
         if let Some(key) = &sign.key {
-            let reason = |fault: std::result::Result<KeyFault, String>| fault.map_or_else(Reason::KeyPlace, Reason::Key);
-            check_key(key).map_err(|fault| fail(source, &trail.then("key"), reason(fault)))?;
+            let place = trail.then("key");
+            check_key(key).map_err(|fault| match fault {
+                Ok(fault) => unnamable(source, &place, fault),
+                Err(expected) => source.impossible(&place, Reason::KeyPlace(expected)),
+            })?;
         }
         for (name, path) in [("certificate", &sign.certificate), ("passphrase_file", &sign.passphrase_file)] {
             if path.as_ref().is_some_and(|path| path.as_os_str().is_empty()) {
-                return Err(fail(source, &trail.then(name), Reason::Empty(name)));
+                return Err(source.impossible(&trail.then(name), Reason::Empty(name)));
             }
         }
     }
     if let Some(key) = file.attach.as_ref().and_then(|attach| attach.cosign_key.as_ref()) {
         let trail = Trail::to("attach").then("cosign_key");
         if key.contains("-----BEGIN") {
-            return Err(fail(source, &trail, Reason::Key(KeyFault::Key)));
+            return Err(unnamable(source, &trail, KeyFault::Key));
         }
         if key.trim_start_matches("env://").is_empty() {
-            return Err(fail(source, &trail, Reason::Empty("cosign_key")));
+            return Err(source.impossible(&trail, Reason::Empty("cosign_key")));
         }
     }
     Ok(())
@@ -165,10 +158,10 @@ fn check_lists(source: &Source, trail: &Trail, row: &MatrixRow) -> Result<()> {
         let trail = trail.then("exclude").then(index);
         let Exclude { driver, distro, kernel, arch } = exclude;
         if driver.is_none() && distro.is_none() && kernel.is_none() && arch.is_none() {
-            return Err(fail(source, &trail, Reason::EmptyExclude));
+            return Err(source.impossible(&trail, Reason::EmptyExclude));
         }
         if let Some(latest) = kernel.as_ref().filter(|kernel| kernel.newest().is_some()) {
-            return Err(fail(source, &trail.then("kernel"), Reason::ExcludedLatest(latest.to_string())));
+            return Err(source.impossible(&trail.then("kernel"), Reason::ExcludedLatest(latest.to_string())));
         }
     }
     Ok(())
@@ -180,24 +173,25 @@ fn list<T: ToString>(source: &Source, trail: &Trail, what: &'static str, entries
     let names: Vec<_> = entries.iter().map(ToString::to_string).collect();
     for (index, name) in names.iter().enumerate() {
         if names[..index].contains(name) {
-            return Err(fail(source, &trail.then(index), Reason::Duplicate(name.clone())));
+            return Err(source.impossible(&trail.then(index), Reason::Duplicate(name.clone())));
         }
     }
     Ok(())
 }
 
 fn some<T>(source: &Source, trail: &Trail, what: &'static str, entries: &[T]) -> Result<()> {
-    if entries.is_empty() { Err(fail(source, trail, Reason::Empty(what))) } else { Ok(()) }
+    if entries.is_empty() { Err(source.impossible(trail, Reason::Empty(what))) } else { Ok(()) }
 }
 
-fn fail(source: &Source, trail: &Trail, reason: Reason) -> Impossible {
-    let mut spot = source.spot(trail);
-    if matches!(reason, Reason::Key(KeyFault::Key | KeyFault::Pin)) {
-        // Messages end up in logs.
+/// A key where it may not be. Messages end up in logs, so they do not repeat it.
+fn unnamable(source: &Source, trail: &Trail, fault: KeyFault) -> Impossible<Reason> {
+    let mut impossible = source.impossible(trail, Reason::Key(fault));
+    if matches!(fault, KeyFault::Key | KeyFault::Pin) {
+        let spot = &mut impossible.spot;
         spot.line = spot.line.chars().take(spot.place.column.saturating_sub(1)).chain(['…']).collect();
         spot.place.width = 1;
     }
-    Impossible { spot: Box::new(spot), reason }
+    impossible
 }
 
 /// What the file and the profiles tell together.
@@ -206,16 +200,16 @@ pub(super) fn check_matrix(file: &ProjectFile, source: &Source, profiles: &dyn P
     for (index, row) in file.rows().iter().enumerate() {
         let trail = Trail::to("matrix").then(index);
         for (index, selector) in row.drivers.iter().enumerate() {
-            check_driver(selector, &drivers).map_err(|reason| fail(source, &trail.then("drivers").then(index), reason))?;
+            check_driver(selector, &drivers).map_err(|reason| source.impossible(&trail.then("drivers").then(index), reason))?;
         }
-        let distros = row_distros(row, &distros).map_err(|(index, reason)| fail(source, &trail.then("distros").then(index), reason))?;
-        let arches = row_arches(row, &distros).map_err(|(index, reason)| fail(source, &trail.then("arches").then(index), reason))?;
+        let distros = row_distros(row, &distros).map_err(|(index, reason)| source.impossible(&trail.then("distros").then(index), reason))?;
+        let arches = row_arches(row, &distros).map_err(|(index, reason)| source.impossible(&trail.then("arches").then(index), reason))?;
         let row = Row { entry: row, distros, arches };
         for (index, exclude) in row.entry.exclude.iter().enumerate() {
-            row.check_exclude(exclude).map_err(|(key, reason)| fail(source, &trail.then("exclude").then(index).then(key), reason))?;
+            row.check_exclude(exclude).map_err(|(key, reason)| source.impossible(&trail.then("exclude").then(index).then(key), reason))?;
         }
         if row.is_excluded() {
-            return Err(fail(source, &trail.then("exclude"), Reason::FitsEverything));
+            return Err(source.impossible(&trail.then("exclude"), Reason::FitsEverything));
         }
     }
     Ok(())
@@ -317,8 +311,8 @@ fn overlap(left: &DriverSelector, right: &DriverSelector) -> bool {
     left.driver == right.driver && (left.version.is_none() || right.version.is_none() || left.version == right.version)
 }
 
-impl From<Impossible> for Failure {
-    fn from(Impossible { spot, reason }: Impossible) -> Self {
+impl From<Impossible<Reason>> for Failure {
+    fn from(Impossible { spot, reason }: Impossible<Reason>) -> Self {
         let label = match &reason {
             Reason::Empty("image" | "tag" | "profiles" | "certificate" | "passphrase_file" | "cosign_key") => "expected text".into(),
             Reason::Key(fault) => fault.label().into(),

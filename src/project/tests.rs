@@ -1,4 +1,5 @@
 use super::*;
+use crate::error::{Exit, Failure};
 use crate::profile::distro::DistroProfile;
 use crate::profile::driver::DriverProfile;
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
-use super::recipe::Recipe;
+use super::recipe::{Recipe, below_source};
 use super::repositories::repositories;
 use super::{RenderError, SOURCE_DIR, labels};
 use crate::mirror::Mirrors;
@@ -56,15 +56,19 @@ pub(super) struct OwnContext<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     kernel_source: Option<String>,
     utsrelease: String,
-    driver_packages: &'a [String],
+    driver_packages: Vec<String>,
     headers: Vec<Fetched<'a>>,
     headers_unneeded: Vec<String>,
     build_from: &'static str,
     source_dir: &'static str,
     make_variables: String,
     steps: Vec<String>,
+    dkms_settings: Vec<String>,
+    conf_dir: String,
     licence_files: Vec<&'a str>,
     modules: Vec<TakenModule<'a>>,
+    modules_are_found: bool,
+    ignored_modules: &'a [String],
     modules_name: &'a str,
     modules_dir: String,
     release_link: &'a str,
@@ -135,7 +139,9 @@ impl<'a> OwnContext<'a> {
         let Target { driver, distro, kernel, .. } = target;
         let (raw, directory) = (kernel.release.as_str(), kernel.release.directory());
         let recipe = Recipe::of(target)?;
-        let driver_packages = driver.build().packages.get(distro.profile.family.name()).map_or(&[][..], Vec::as_slice);
+        let driver_packages = driver_packages(target);
+        let conf_dir = driver.dkms().map(|dkms| below_source(&dkms.directory)).unwrap_or_default();
+        let modules_are_found = driver.modules().is_empty();
         Ok(Self {
             title: target.label().to_string(),
             driver: driver.profile.id.as_str(),
@@ -143,15 +149,20 @@ impl<'a> OwnContext<'a> {
             kernel_dir: recipe.kernel_dir,
             kernel_source: (distro.profile.family != Family::Apt).then_some(recipe.kernel_source),
             utsrelease: format!("\"{raw}\""),
+            build_from: if driver_packages.is_empty() { "toolchain" } else { "driver-toolchain" },
             driver_packages,
             headers: fetched(&kernel.headers, distro, mirrors),
             headers_unneeded: distro.profile.kernels.headers_unneeded.iter().map(|pattern| format!("./{pattern}")).collect(),
-            build_from: if driver_packages.is_empty() { "toolchain" } else { "driver-toolchain" },
             source_dir: SOURCE_DIR,
             make_variables: recipe.make_variables,
             steps: recipe.steps,
+            dkms_settings: recipe.dkms_settings,
+            conf_dir,
             licence_files: driver.profile.licence_files.iter().map(InnerPath::as_str).collect(),
             modules: driver.modules().iter().map(TakenModule::of).collect(),
+            modules_are_found,
+            // Where modules are listed, what is not listed is not taken.
+            ignored_modules: if modules_are_found { &driver.profile.ignored_modules } else { &[] },
             modules_name: directory,
             modules_dir: format!("/opt/lib/modules/{directory}"),
             release_link: if directory == raw { "" } else { raw },
@@ -170,6 +181,14 @@ impl<'a> TakenModule<'a> {
             install: module.install.as_str(),
         }
     }
+}
+
+/// What only the driver needs, each as a dependency that any of several packages may fulfil.
+fn driver_packages(target: &Target) -> Vec<String> {
+    let profile = &target.distro.profile;
+    let dkms = if target.driver.dkms().is_some() { &profile.dkms.packages[..] } else { &[] };
+    let own = target.driver.build().packages.get(profile.family.name()).map_or(&[][..], Vec::as_slice);
+    dkms.iter().chain(own.iter().filter(|package| !dkms.contains(package))).map(|package| package.replace('|', " | ")).collect()
 }
 
 fn fetched<'a>(packages: &'a [Package], distro: &PlannedDistro, mirrors: &Mirrors) -> Vec<Fetched<'a>> {

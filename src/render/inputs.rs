@@ -41,7 +41,7 @@ pub fn input_annotations(target: &Target, base: Option<&Digest>) -> BTreeMap<Str
 pub fn is_current(target: &Target, annotations: &BTreeMap<String, String>, base: Option<&Digest>) -> Result<(), String> {
     let get = |name: &str| annotations.get(&format!("{ANNOTATION}{name}")).map(String::as_str);
     let Some(inputs) = &target.inputs else { return Err("inputs unknown".into()) };
-    if target.driver.version().sources.iter().any(|source| matches!(source, Source::Path(_))) {
+    if target.driver.version().sources.iter().any(|source| matches!(source, Source::Path(path) if path.sha256.is_none())) {
         return Err("source is a folder on this machine".into());
     }
     if get("input-digest").is_none() {
@@ -119,7 +119,7 @@ impl Digester<'_> {
             ("source", hash(&(sources.iter().map(source_identity).collect::<Vec<_>>(), firmware))),
             ("kernel", hash(&kernel.headers.iter().map(|package| &package.sha256).collect::<Vec<_>>())),
             ("tools", hash(&runtime.iter().map(|package| &package.sha256).collect::<Vec<_>>())),
-            ("recipe", hash(&(FORMAT, template, shared, own, arch, arguments))),
+            ("recipe", hash(&(FORMAT, template, shared, own, super::scripts(target), arch, arguments))),
         ];
         let mut whole = Sha256::new();
         for (_, part) in &parts {
@@ -145,7 +145,7 @@ fn source_identity(source: &Source) -> String {
     match source {
         Source::Archive(archive) => format!("{}:{}:{}", archive.sha256.as_str(), archive.strip, archive.directory),
         Source::Deb(deb) => format!("{}:{}", deb.sha256.as_str(), deb.directory),
-        Source::Path(path) => path.directory.clone(),
+        Source::Path(path) => path.sha256.as_ref().map_or_else(|| path.directory.clone(), |sha256| sha256.as_str().to_owned()),
     }
 }
 

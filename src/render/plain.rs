@@ -57,6 +57,9 @@ pub fn dockerfile_for_any_kernel(driver: &PlannedDriver, distro: &PlannedDistro,
 
 impl<'a> PlainContext<'a> {
     pub(super) fn of(driver: &'a PlannedDriver, distro: &'a PlannedDistro, mirrors: &Mirrors) -> Result<Self, RenderError> {
+        if driver.modules().is_empty() || driver.dkms().is_some() {
+            return Err(RenderError::OnlyBuilt { driver: driver.profile.id.to_string() });
+        }
         let PlannedDistro { profile, release } = distro;
         let family = profile.family.name();
         let headers_package = profile.kernels.headers_package.as_ref().ok_or(RenderError::NotPlain { family })?;
@@ -77,7 +80,7 @@ impl<'a> PlainContext<'a> {
                 .into_iter()
                 .chain(compiler)
                 .chain(profile.toolchain.packages.iter().map(String::as_str))
-                .chain(own_packages.iter().map(String::as_str))
+                .chain(own_packages.iter().filter_map(|package| package.split('|').next()))
                 .collect(),
             runtime_packages: &profile.runtime.packages,
             runtime_files: &profile.runtime.files,

@@ -6,9 +6,12 @@ use std::fmt::Write as _;
 use super::{RenderError, SOURCE_DIR};
 use crate::plan::{PlannedDistro, PlannedDriver, Target};
 use crate::profile::InnerPath;
-use crate::profile::driver::{Kbuild, Make, Run, Step};
+use crate::profile::driver::{Dkms, Kbuild, Make, Run, Step};
 use crate::profile::placeholder::{Placeholders, expand};
 use crate::template::quote_shell;
+
+/// How long a `dkms.conf` may take. Those that there are take less than one second.
+const DKMS_CONF_SECONDS: u32 = 30;
 
 /// What differs between drivers: how the source is compiled.
 pub(super) struct Recipe {
@@ -20,6 +23,8 @@ pub(super) struct Recipe {
     pub(super) make_variables: String,
     /// The build's steps, each one a line of shell, run in the source's directory.
     pub(super) steps: Vec<String>,
+    /// What a build by `dkms.conf` is told, as `name=value`; nothing for other builds.
+    pub(super) dkms_settings: Vec<String>,
 }
 
 impl Recipe {
@@ -28,8 +33,12 @@ impl Recipe {
         let unknown = |message| RenderError::Placeholder { driver: target.driver.profile.id.to_string(), message };
         let mut make_variables = String::new();
         values.variables(&mut make_variables, &BTreeMap::new()).map_err(unknown)?;
-        let steps = target.driver.build().steps.iter().map(|step| values.step(step)).collect::<Result<_, _>>().map_err(unknown)?;
-        Ok(Self { kernel_dir: values.kernel_dir, kernel_source: values.kernel_source, make_variables, steps })
+        let steps = target.driver.build().steps.iter().filter_map(|step| values.step(step)).collect::<Result<_, _>>().map_err(unknown)?;
+        let dkms_settings = match target.driver.dkms() {
+            Some(dkms) => values.dkms_settings(target, dkms).map_err(unknown)?,
+            None => Vec::new(),
+        };
+        Ok(Self { kernel_dir: values.kernel_dir, kernel_source: values.kernel_source, make_variables, steps, dkms_settings })
     }
 }
 
@@ -60,9 +69,10 @@ impl Recipe {
         let [kernel, cc, arch, machine, triplet] = MARKS.map(|(mark, _)| mark.to_string());
         let values = Values::new(driver, distro, &kernel, "", [cc, arch, machine, triplet]);
         let unknown = |message| RenderError::Placeholder { driver: driver.profile.id.to_string(), message };
-        let steps = driver.build().steps.iter().map(|step| Ok(unmark(&values.step(step)?))).collect::<Result<_, _>>().map_err(unknown)?;
+        let steps =
+            driver.build().steps.iter().filter_map(|step| Some(values.step(step)?.map(|step| unmark(&step)))).collect::<Result<_, _>>().map_err(unknown)?;
         let [kernel_dir, kernel_source] = [values.kernel_dir, values.kernel_source].map(|directory| unmark(&quote_shell(&directory)));
-        Ok(Self { kernel_dir, kernel_source, make_variables: String::new(), steps })
+        Ok(Self { kernel_dir, kernel_source, make_variables: String::new(), steps, dkms_settings: Vec::new() })
     }
 }
 
@@ -106,12 +116,41 @@ impl<'a> Values<'a> {
         Self { placeholders, kernel_dir, kernel_source, cross, variables: &distro.profile.toolchain.variables }
     }
 
-    fn step(&self, step: &Step) -> Result<String, String> {
+    /// A step's command; none for `dkms.conf`, whose steps only the builder learns.
+    fn step(&self, step: &Step) -> Option<Result<String, String>> {
         match step {
-            Step::Kbuild(kbuild) => self.kbuild(kbuild),
-            Step::Make(make) => self.make(make),
-            Step::Run(run) => self.run(run),
+            Step::Kbuild(kbuild) => Some(self.kbuild(kbuild)),
+            Step::Make(make) => Some(self.make(make)),
+            Step::Run(run) => Some(self.run(run)),
+            Step::Dkms(_) => None,
         }
+    }
+
+    /// Settings of `templates/dkms/dkms.sh`.
+    fn dkms_settings(&self, target: &Target, Dkms { directory }: &Dkms) -> Result<Vec<String>, String> {
+        let mut variables = Vec::new();
+        if !self.cross.is_empty() && !self.variables.contains_key("CROSS_COMPILE") {
+            variables.push(format!("CROSS_COMPILE={}", self.cross));
+        }
+        for (name, value) in self.variables {
+            // The form of `MAKEFLAGS`: a backslash before what would end a word.
+            variables.push(format!("{name}={}", self.expand(value)?.replace('\\', "\\\\").replace(' ', "\\ ")));
+        }
+        let distro = &target.distro.profile.dkms;
+        let settings = [
+            ("kernel", target.kernel.release.to_string()),
+            ("kernel_dir", self.kernel_dir.clone()),
+            ("machine", target.arch.machine().to_owned()),
+            ("compiler", target.toolchain.compiler.clone()),
+            ("cross", self.cross.to_owned()),
+            ("source", below_source(directory)),
+            ("name", target.driver.profile.id.to_string()),
+            ("version", target.driver.version().version.to_string()),
+            ("destination", distro.destination.as_ref().map(ToString::to_string).unwrap_or_default()),
+            ("variables", variables.join(" ")),
+            ("limit", DKMS_CONF_SECONDS.to_string()),
+        ];
+        Ok(settings.into_iter().map(|(name, value)| format!("{name}={value}")).collect())
     }
 
     fn kbuild(&self, Kbuild { directory, variables, symbols_from }: &Kbuild) -> Result<String, String> {
@@ -163,6 +202,6 @@ impl<'a> Values<'a> {
     }
 }
 
-fn below_source(directory: &InnerPath) -> String {
+pub(super) fn below_source(directory: &InnerPath) -> String {
     if *directory == InnerPath::root() { SOURCE_DIR.to_owned() } else { format!("{SOURCE_DIR}/{directory}") }
 }

@@ -186,6 +186,13 @@ fn dockerfiles_are_as_people_have_read_them() {
     check("v4l2loopback-arm64", &built_in("v4l2loopback", &newest("v4l2loopback"), "6.1.0-56-arm64", Arch::Arm64));
     check("zfs", &built_in("zfs", &newest("zfs"), "6.1.0-56-amd64", Arch::Amd64));
     check("nvidia-open", &built_in("nvidia-open", "535.261.03", "6.1.0-47-amd64", Arch::Amd64));
+    let mut dkms = built_in("v4l2loopback", &newest("v4l2loopback"), "6.1.0-56-arm64", Arch::Arm64);
+    let mut profile = dkms.driver.profile.as_ref().clone();
+    profile.modules.clear();
+    profile.ignored_modules = vec!["test/*".into()];
+    profile.build = serde_saphyr::from_str("{packages: {apt: ['libelf-dev|libelf1']}, steps: [{dkms: {directory: src}}]}").unwrap();
+    dkms.driver = crate::plan::PlannedDriver { profile: profile.into(), index: 0 }.into();
+    check("dkms", &dkms);
     check("jool", &built_in("jool", &newest("jool"), "6.1.0-56-amd64", Arch::Amd64));
     let mut plus = target();
     plus.kernel = fixture::kernel("5.10.109+").into();
@@ -319,6 +326,17 @@ fn an_image_is_current_only_if_everything_is_as_it_was() {
         annotations.insert(format!("io.kmodforge.input.{part}"), "000000000000".into());
         assert_eq!(is_current(&target, &annotations, None), Err(reason.into()));
     }
+}
+
+#[test]
+fn what_only_a_build_tells_is_in_no_dockerfile_for_any_kernel() {
+    let mut target = target();
+    let mut profile = target.driver.profile.as_ref().clone();
+    profile.modules.clear();
+    target.driver = crate::plan::PlannedDriver { profile: profile.into(), index: 0 }.into();
+    let failure = Failure::from(dockerfile_for_any_kernel(&target.driver, &target.distro, &Mirrors::default()).unwrap_err());
+    assert_eq!(failure.headline, "driver `v4l2loopback` tells its steps or modules only while it is built");
+    assert!(!labels(&target).contains_key("io.kmodforge.modules"), "a label that nobody knows yet is no empty one");
 }
 
 #[test]

@@ -51,6 +51,8 @@ pages! {
     deploy: "docs/deploy.md",
     design: "docs/design.md",
     distro_profiles: "docs/distro-profiles.md",
+    dkms: "docs/dkms.md",
+    dkms_packages: "docs/dkms-packages.md",
     driver_profiles: "docs/driver-profiles.md",
     getting_started: "docs/getting-started.md",
     helm: "docs/helm.md",

@@ -6,8 +6,9 @@ use kmodforge::record::{Outcome, TargetRecord};
 use crate::forge::{Forge, newest};
 use crate::own_driver::{add, module, pci};
 
-fn forge(drivers: &str) -> Forge {
-    Forge::new("own", &format!("  - {{drivers: [{drivers}], distros: [debian], kernels: [\"{}\"]}}\n", newest()))
+/// Nobody else publishes into its repository.
+fn forge(repository: &str, drivers: &str) -> Forge {
+    Forge::new(&format!("own/{repository}"), &format!("  - {{drivers: [{drivers}], distros: [debian], kernels: [\"{}\"]}}\n", newest()))
 }
 
 /// `boot-unload: the time of…` of everything that was found by the boot.
@@ -20,7 +21,7 @@ fn found(target: &TargetRecord) -> Vec<String> {
 /// turn had not come when the boot came to its end.
 #[test]
 fn drivers_that_share_a_boot_do_not_answer_for_each_other() {
-    let forge = forge("v4l2loopback, kmf_oopses, kmf_hangs, kmf_warns, r8125");
+    let forge = forge("together", "v4l2loopback, kmf_oopses, kmf_hangs, kmf_warns, r8125");
     add(&forge, "kmf_oopses", &module("int *volatile nowhere = NULL; *nowhere = 1;", ""), "");
     add(&forge, "kmf_hangs", &module("", "DECLARE_COMPLETION_ONSTACK(never); wait_for_completion(&never);"), "");
     add(&forge, "kmf_warns", &module("WARN_ON(1);", ""), "");
@@ -52,7 +53,7 @@ fn drivers_that_share_a_boot_do_not_answer_for_each_other() {
 
 #[test]
 fn a_driver_that_is_too_old_for_a_kernel_fails_in_its_own_words_and_alone() {
-    let forge = forge("v4l2loopback, kmf_old");
+    let forge = forge("old", "v4l2loopback, kmf_old");
     add(&forge, "kmf_old", &module("strlcpy_is_gone(THIS_MODULE->name);", ""), "");
     let run = forge.run(&["build", "--push", "--profiles", "profiles"]).expect(1);
     let target = forge.target("kmf_old", newest());
@@ -69,7 +70,7 @@ fn a_driver_that_is_too_old_for_a_kernel_fails_in_its_own_words_and_alone() {
 #[test]
 fn a_driver_binds_the_device_that_its_profile_asks_for() {
     let edu = |device: &str| {
-        let forge = forge("kmf_edu");
+        let forge = forge("edu", "kmf_edu");
         add(&forge, "kmf_edu", &pci("kmf_edu", device), "load: {without_hardware: ENODEV, devices: [edu]}");
         forge
     };
@@ -82,7 +83,7 @@ fn a_driver_binds_the_device_that_its_profile_asks_for() {
 /// A network card that the kernel has a driver for, too: that one goes first, and ours gets the card; in the order of a node, with its parameters.
 #[test]
 fn a_driver_takes_over_a_device_from_the_kernel_s_own() {
-    let forge = forge("kmf_nic");
+    let forge = forge("nic", "kmf_nic");
     add(&forge, "kmf_nic", &pci("kmf_nic", "0x8086, 0x10d3"), "remove_first: [e1000e]\nload: {devices: [e1000e], parameters: {kmf_nic: {greeting: good day}}}");
     forge.run(&["build", "--push", "--boot", "--profiles", "profiles"]).expect(0);
     let boot = forge.target("kmf_nic", newest()).boot.unwrap();
@@ -96,7 +97,7 @@ fn a_driver_takes_over_a_device_from_the_kernel_s_own() {
 /// Before anything is built.
 #[test]
 fn a_device_that_qemu_lacks_is_told() {
-    let forge = forge("kmf_nic");
+    let forge = forge("lacks", "kmf_nic");
     add(&forge, "kmf_nic", &pci("kmf_nic", "0x8086, 0x10d3"), "load: {devices: [e1000ee]}");
     let run = forge.run(&["build", "--push", "--boot", "--profiles", "profiles"]).expect(1);
     run.says("error: QEMU has no device `e1000ee`");

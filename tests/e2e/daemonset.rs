@@ -55,7 +55,7 @@ impl Pod {
             rollout["firmware"] = json!(true);
             rollout["firmware_directory"] = json!("/var/lib/firmware");
         }
-        let forge = Forge::new(REPOSITORY, "  []\n");
+        let forge = Forge::new(REPOSITORY, "");
         fs::write(forge.path("record.json"), record.to_string()).unwrap();
         let manifest = forge.run(&["deploy", "daemonset", "record.json"]).expect(0).stdout;
         let sets = documents(&manifest).into_iter().filter(|object| object["kind"] == "DaemonSet");

@@ -166,7 +166,7 @@ impl Spoiled {
 
 /// Checks that failed, and what they found.
 fn errors(run: &Run) -> Vec<(String, String)> {
-    let reports: Value = serde_json::from_str(&run.stdout).unwrap();
+    let reports: Value = serde_json::from_str(&run.stdout).unwrap_or_else(|error| panic!("{error}: {}", run.stdout));
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let findings = reports[0]["findings"].as_array().unwrap();
     findings.iter().filter(|finding| finding["severity"] == "error").map(|finding| (text(&finding["check"]), text(&finding["found"]))).collect()

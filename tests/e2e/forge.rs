@@ -1,7 +1,8 @@
 //! Runs of the real program.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::io::{Read as _, Seek as _};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
@@ -35,7 +36,7 @@ pub(crate) fn docker_builder() -> String {
 }
 
 impl Forge {
-    /// `matrix`: the rows of the project's matrix in YAML.
+    /// `matrix`: the rows of the project's matrix in YAML; none for those who bring a record.
     pub(crate) fn new(repository: &str, matrix: &str) -> Self {
         Self::mirrored(repository, matrix, &mirrors())
     }
@@ -78,8 +79,8 @@ impl Forge {
     /// Runs the program with these variables set.
     pub(crate) fn run_with(&self, arguments: &[&str], variables: &[(&str, &str)]) -> Run {
         let start = Instant::now();
-        let output = |name: &str| (fs::File::create(self.path(name)).unwrap(), self.path(name));
-        let ((out, out_path), (err, err_path)) = (output("stdout"), output("stderr"));
+        // Files, which no reader must keep empty; of this run, since several can run in one directory.
+        let (out, err) = (tempfile::tempfile().unwrap(), tempfile::tempfile().unwrap());
         let mut child = Command::new(env!("CARGO_BIN_EXE_kmodforge"))
             .args(arguments)
             .current_dir(self.folder.path())
@@ -89,8 +90,8 @@ impl Forge {
             .envs(variables.iter().copied())
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
-            .stdout(out)
-            .stderr(err)
+            .stdout(out.try_clone().unwrap())
+            .stderr(err.try_clone().unwrap())
             .spawn()
             .unwrap();
         let mut peak_kib = 0;
@@ -101,8 +102,13 @@ impl Forge {
             }
             std::thread::sleep(Duration::from_millis(20));
         };
-        let text = |path: &Path| String::from_utf8(fs::read(path).unwrap()).unwrap();
-        Run { status: status.code().unwrap_or(-1), stdout: text(&out_path), stderr: text(&err_path), time: start.elapsed(), peak_kib }
+        let text = |mut file: fs::File| {
+            let mut text = String::new();
+            file.rewind().unwrap();
+            file.read_to_string(&mut text).unwrap();
+            text
+        };
+        Run { status: status.code().unwrap_or(-1), stdout: text(out), stderr: text(err), time: start.elapsed(), peak_kib }
     }
 
     pub(crate) fn record(&self) -> Record {

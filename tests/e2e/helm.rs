@@ -5,9 +5,9 @@ use std::process::{Command, Output};
 
 use serde_json::{Value, json};
 
+use crate::daemonset::REPOSITORY;
 use crate::forge::Forge;
 use crate::kubernetes::{documents, find, forge, kubectl, validate};
-use crate::light::REPOSITORY;
 use crate::stack::{registry, setting};
 
 /// What `helm` says, whatever that is.
@@ -80,17 +80,14 @@ fn values_change_what_they_say() {
         "imagePullSecrets: [{name: login}]\nregistryLogin: {registry: mirror.example, username: ci, password: secret}\nimageRegistry: mirror.example\n\
          nodeSelector: {pool: drivers}\ntolerations: [{operator: Exists}]\nosAffinity: {enabled: true}\npriorityClassName: high\n\
          updateStrategy: {type: OnDelete, rollingUpdate: null}\nresources: {limits: {memory: 64Mi}}\npodLabels: {team: kernel}\npodAnnotations: {a: b}\n\
-         devicePlugins: {enabled: false}\ndrivers: {r8125: {enabled: false}}\n",
+         devicePlugins: {enabled: false}\n",
     )
     .unwrap();
     let made = helm(&forge, &["template", "drivers", CHART, "--namespace", "values", "--values", "values.yaml"]);
     fs::write(forge.path("made.yaml"), &made).unwrap();
     validate(&forge.path("made.yaml"));
     let sets = daemonsets(&made);
-    let wanted = |set: &&Value| {
-        let labels = &set["metadata"]["labels"];
-        labels["app.kubernetes.io/component"] == "module-loader" && labels["app.kubernetes.io/name"] != "r8125"
-    };
+    let wanted = |set: &&Value| set["metadata"]["labels"]["app.kubernetes.io/component"] == "module-loader";
     assert_eq!(sets.len(), own(&forge, "values").iter().filter(wanted).count());
     for set in &sets {
         let (template, pod) = (&set["spec"]["template"], &set["spec"]["template"]["spec"]);
@@ -111,6 +108,8 @@ fn values_change_what_they_say() {
     }
     let secret = documents(&made).into_iter().find(|object| object["kind"] == "Secret").unwrap();
     assert_eq!((&secret["type"], &secret["metadata"]["name"]), (&json!("kubernetes.io/dockerconfigjson"), &json!("drivers-registry")));
+    let without = ["template", "drivers", CHART, "--set", "drivers.v4l2loopback.enabled=false"];
+    assert_eq!(daemonsets(&helm(&forge, &without)), Vec::<Value>::new());
 }
 
 #[test]

@@ -135,7 +135,9 @@ fn an_api_server_takes_modules() {
     for kind in ["modules.kmm.sigs.x-k8s.io", "preflightvalidations.kmm.sigs.x-k8s.io", "managedclustermodules.hub.kmm.sigs.x-k8s.io"] {
         kubectl(&["wait", "--for=condition=Established", "--timeout=60s", &format!("crd/{kind}")], "");
     }
-    kubectl(&["apply", "-f", "-"], r#"{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "kmm"}}"#);
+    for namespace in ["kmm", "kmodforge"] {
+        kubectl(&["apply", "-f", "-"], &format!(r#"{{"apiVersion": "v1", "kind": "Namespace", "metadata": {{"name": "{namespace}"}}}}"#));
+    }
     let forge = built();
     let everything = [
         "deploy",

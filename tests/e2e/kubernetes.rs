@@ -48,7 +48,7 @@ pub(crate) fn validate(manifest: &Path) {
 
 /// A forge with the record of what is published, in which one image asks for everything.
 pub(crate) fn forge() -> Forge {
-    let forge = Forge::new(REPOSITORY, "  []\n");
+    let forge = Forge::new(REPOSITORY, "");
     let mut record = serde_json::to_value(built().record()).unwrap();
     for target in record["targets"].as_array_mut().unwrap() {
         if target["target"]["kernel"] == oldest() {

@@ -9,6 +9,7 @@ mod builders;
 mod buildkit;
 mod daemonset;
 mod defects;
+mod dkms;
 mod families;
 mod files;
 mod forge;

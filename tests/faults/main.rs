@@ -26,6 +26,7 @@ mod world;
 mod attaching;
 mod building;
 mod deploying;
+mod given;
 mod happy;
 mod hosting;
 mod interrupts;

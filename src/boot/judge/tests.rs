@@ -131,3 +131,21 @@ fn firmware_that_the_kernel_does_not_find_is_told() {
     assert_eq!(refused.len(), 1);
     assert!(refused[0].starts_with("error boot-load") && refused[0].contains("failed to load kmf/a.bin (-2) / modprobe"), "{refused:?}");
 }
+
+#[test]
+fn of_a_driver_that_nobody_described_a_missing_device_is_no_error_and_other_refusals_are() {
+    let unknown = || Load { without_hardware: Answer::Unknown, ..Load::default() };
+    let tainting = "v4l2loopback: module verification failed: signature and/or required key missing - tainting kernel";
+    assert_eq!(findings(GOOD, unknown(), &Ending::Done), [""; 0]);
+    assert_eq!(
+        findings(&refused(tainting, "No such device"), unknown(), &Ending::Done),
+        [
+            "note boot-load `v4l2loopback` does not load into 6.1.0-56-amd64 without its hardware: modprobe: ERROR: could not insert 'v4l2loopback': No such device"
+        ]
+    );
+    let text = format!("kmodforge: up\n{}", refused(tainting, "Invalid argument"));
+    let found = judge(&plan(&["v4l2loopback"], unknown()), &transcript(&text), 0, &Ending::Done);
+    assert_eq!(found[0].severity, Severity::Error);
+    assert_eq!(found[0].found.as_deref(), Some("modprobe: ERROR: could not insert 'v4l2loopback': Invalid argument"), "the kernel did not mind the signature");
+    assert_eq!(found[0].help.as_deref(), Some(UNKNOWN_HELP));
+}

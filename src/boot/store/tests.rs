@@ -58,7 +58,7 @@ fn rules() -> BootRules {
     BootRules {
         packages: vec!["linux-image-{kernel}".into()],
         dependencies: None,
-        kernel: "boot/vmlinuz-{kernel}".into(),
+        kernel: "boot/vmlinuz-{kernel}|usr/lib/modules/{kernel}/vmlinuz".into(),
         modules: "usr/lib/modules/{kernel}".into(),
     }
 }
@@ -109,9 +109,18 @@ async fn a_kernel_is_fetched_and_unpacked_once() {
 }
 
 #[tokio::test]
+async fn a_kernel_may_lie_beside_its_modules() {
+    let image = image();
+    let setting = Setting::new(&[Tar::File("./usr/lib/modules/6.1/vmlinuz", &image), Tar::File("./usr/lib/modules/6.1/kernel/a.ko", b"a")]).await;
+    let kernel = setting.kernel().await.unwrap();
+    assert_eq!(std::fs::read(&kernel.image).unwrap(), image);
+    assert!(kernel.has("a") && kernel.lists().next().is_none());
+}
+
+#[tokio::test]
 async fn packages_without_a_kernel_that_can_be_started_are_told() {
     let without = Setting::new(&[Tar::File("./boot/config-6.1", b"")]).await;
-    assert_eq!(without.kernel().await.unwrap_err(), "`boot/vmlinuz-6.1` is not in linux-image-6.1");
+    assert_eq!(without.kernel().await.unwrap_err(), "`boot/vmlinuz-6.1` or `usr/lib/modules/6.1/vmlinuz` is not in linux-image-6.1");
     let strange = Setting::new(&[Tar::File("./boot/vmlinuz-6.1", b"MZ")]).await;
     assert_eq!(strange.kernel().await.unwrap_err(), "the image of 6.1 cannot be started: compressed in a way that is not known");
     assert_eq!(std::fs::read_dir(strange.cache.path().join("kernel-images")).unwrap().count(), 0, "nothing is left behind");

@@ -45,8 +45,10 @@ fn of_files(args: &FleetArgs) -> Result<Vec<TargetRecord>, Failure> {
 }
 
 fn is_selecting(select: &SelectArgs) -> bool {
-    let SelectArgs { project, drivers, kernels, kernels_from, cluster, module, distros, arches, repo, tag_template, fallbacks } = select;
+    let SelectArgs { project, drivers, source, kernels, kernels_from, cluster, module, distros, arches, repo, tag_template, fallbacks, about_source: _ } =
+        select;
     project.file.is_some()
+        || source.is_some()
         || kernels_from.is_some()
         || cluster.from_cluster
         || module.is_some()

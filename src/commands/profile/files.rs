@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::catalog::{Catalog, CatalogError};
+use crate::catalog::{Catalog, CatalogError, Entry};
 use crate::error::Failure;
 use crate::policy::Policy;
 use crate::profile::distro::DistroProfile;
@@ -16,6 +16,8 @@ pub(super) struct Checked {
     pub(super) path: PathBuf,
     /// `driver v4l2loopback`, `distro debian`, `project`.
     pub(super) what: String,
+    /// The driver, if it is one.
+    pub(super) driver: Option<Entry<DriverProfile>>,
 }
 
 /// Checks files: profiles, project files, and directories with `drivers/` and `distros/`. Each file has its own result, so that
@@ -54,6 +56,7 @@ fn check_file(catalog: &Catalog, path: &Path) -> Result<Checked, Failure> {
     let name = path.display().to_string();
     let source = Source::read(&name, &text)?;
     let in_distros = path.parent().is_some_and(|parent| parent.ends_with("distros"));
+    let mut driver = None;
     let what = if POLICY_KEYS.iter().any(|key| source.has_key(key)) {
         Policy::parse(path, &text)?;
         "policy".to_owned()
@@ -68,9 +71,11 @@ fn check_file(catalog: &Catalog, path: &Path) -> Result<Checked, Failure> {
     } else {
         let profile = DriverProfile::load(&name, &text)?;
         check_file_name(path, profile.id.as_str())?;
-        format!("driver {}", profile.id)
+        let what = format!("driver {}", profile.id);
+        driver = Some(Entry { profile, text, file: Some(path.to_owned()) });
+        what
     };
-    Ok(Checked { path: path.to_owned(), what })
+    Ok(Checked { path: path.to_owned(), what, driver })
 }
 
 fn check_file_name(path: &Path, id: &str) -> Result<(), CatalogError> {

@@ -42,6 +42,25 @@ pub struct Options {
 }
 
 impl Options {
+    /// What holds where nothing else is said.
+    #[must_use]
+    pub fn new(namespace: DnsLabel) -> Self {
+        Self {
+            kernel_label: LabelKey::nfd(),
+            namespace,
+            namespace_per: NamespacePer::None,
+            node_selector: BTreeMap::new(),
+            tolerations: Vec::new(),
+            pull_secrets: Vec::new(),
+            update: Update::Rolling(IntOrString::Int(1)),
+            priority_class: "system-node-critical".into(),
+            selinux_type: "spc_t".into(),
+            apparmor: None,
+            labeller_image: None,
+            catch_all: false,
+        }
+    }
+
     /// The namespace of a driver's objects.
     pub(super) fn namespace_of(&self, driver: &str) -> Result<DnsLabel, DeployError> {
         match self.namespace_per {

@@ -65,8 +65,12 @@ fn rights(name: &str, events: bool) -> ClusterRole {
     ClusterRole { metadata: ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() }, rules: Some(rules), ..ClusterRole::default() }
 }
 
+/// A field of the pod. The version is what an API server fills in; left out, every `kubectl apply` would see a difference.
+fn field(path: &str) -> ObjectFieldSelector {
+    ObjectFieldSelector { field_path: path.to_owned(), api_version: Some("v1".into()) }
+}
+
 fn pod(image: &Reference, script: &str, options: &Options) -> PodSpec {
-    let field = |path: &str| ObjectFieldSelector { field_path: path.to_owned(), ..ObjectFieldSelector::default() };
     let node = EnvVarSource { field_ref: Some(field("spec.nodeName")), ..EnvVarSource::default() };
     PodSpec {
         service_account_name: Some(NAME.into()),
@@ -105,8 +109,7 @@ fn login() -> Volume {
         items: Some(vec![KeyToPath { key: "ca.crt".into(), path: "ca.crt".into(), mode: None }]),
         ..ConfigMapProjection::default()
     };
-    let field = ObjectFieldSelector { field_path: "metadata.namespace".into(), ..ObjectFieldSelector::default() };
-    let namespace = DownwardAPIVolumeFile { path: "namespace".into(), field_ref: Some(field), ..DownwardAPIVolumeFile::default() };
+    let namespace = DownwardAPIVolumeFile { path: "namespace".into(), field_ref: Some(field("metadata.namespace")), ..DownwardAPIVolumeFile::default() };
     let sources = vec![
         VolumeProjection { service_account_token: Some(token), ..VolumeProjection::default() },
         VolumeProjection { config_map: Some(certificate), ..VolumeProjection::default() },

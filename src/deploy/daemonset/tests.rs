@@ -6,26 +6,12 @@ use super::*;
 use crate::arch::Arch;
 use crate::deploy::fleet::Fleet;
 use crate::deploy::manifest::stream;
-use crate::deploy::nodes::LabelKey;
 use crate::fixture;
 use crate::reference::Reference;
 use crate::rollout::{DevicePlugin, Load};
 
 fn options() -> Options {
-    Options {
-        kernel_label: LabelKey::nfd(),
-        namespace: "kmodforge".parse().unwrap(),
-        namespace_per: NamespacePer::None,
-        node_selector: BTreeMap::new(),
-        tolerations: Vec::new(),
-        pull_secrets: Vec::new(),
-        update: Update::Rolling(IntOrString::Int(1)),
-        priority_class: "system-node-critical".into(),
-        selinux_type: "spc_t".into(),
-        apparmor: None,
-        labeller_image: None,
-        catch_all: false,
-    }
+    Options::new("kmodforge".parse().unwrap())
 }
 
 fn image(driver: &str, kernel: &str) -> FleetImage {

@@ -27,6 +27,7 @@ pub(super) fn check(profile: &DistroProfile, document: &Source) -> Result<(), Pr
     }
     check_toolchain(&checker, &profile.toolchain)?;
     check_runtime(&checker, &profile.runtime)?;
+    checker.packages(&Trail::to("dkms").then("packages"), &profile.dkms.packages, true)?;
     directory(&checker, &Trail::to("node").then("firmware_directory"), &profile.node.firmware_directory)?;
     profile.boot.as_ref().map_or(Ok(()), |boot| check_boot(&checker, boot))
 }
@@ -66,7 +67,7 @@ fn check_boot(checker: &Checker<'_>, boot: &BootRules) -> Result<(), ProfileErro
     if let Some(pattern) = &boot.dependencies {
         compile(checker, &trail.then("dependencies"), pattern)?;
     }
-    for (key, path) in [("kernel", &boot.kernel), ("modules", &boot.modules)] {
+    for (key, path) in boot.kernel.split('|').map(|path| ("kernel", path)).chain([("modules", boot.modules.as_str())]) {
         let trail = trail.then(key);
         with_kernel(checker, &trail, path)?;
         checker.form(&trail, path, ("a path in a package", "a relative path without `.`, `..`, empty parts and spaces"), |path| {

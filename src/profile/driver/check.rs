@@ -24,7 +24,9 @@ pub(super) fn check(profile: &DriverProfile, document: &Document) -> Result<(), 
     checker.some(&versions, "versions", &profile.versions)?;
     checker.unique(&versions, Some("version"), "version", profile.versions.iter().map(|version| version.version.as_str()))?;
     check_build(&checker, &Trail::to("build"), &profile.build)?;
-    check_modules(&checker, &Trail::to("modules"), &profile.modules)?;
+    if document.has_key("modules") {
+        check_modules(&checker, &Trail::to("modules"), &profile.modules)?;
+    }
     for (index, version) in profile.versions.iter().enumerate() {
         check_version(&checker, &versions.then(index), profile, version)?;
     }
@@ -122,9 +124,14 @@ fn check_build(checker: &Checker<'_>, trail: &Trail, build: &Build) -> Result<()
     for (family, packages) in &build.packages {
         let trail = trail.then("packages");
         checker.key(&trail, family, ("a package family", "`apt`, `dnf` or `zypper`"), |name| Family::ALL.iter().any(|family| family.name() == name))?;
-        checker.packages(&trail.then(family.as_str()), packages, false)?;
+        checker.packages(&trail.then(family.as_str()), packages, true)?;
     }
     checker.some(&trail.then("steps"), "steps", &build.steps)?;
+    if let Some(index) = build.steps.iter().position(|step| matches!(step, Step::Dkms(_)))
+        && build.steps.len() > 1
+    {
+        return Err(checker.fail(&trail.then("steps").then(index), Problem::DkmsAmongOthers));
+    }
     for (index, step) in build.steps.iter().enumerate() {
         check_step(checker, &trail.then("steps").then(index), step)?;
     }
@@ -153,6 +160,7 @@ fn check_step(checker: &Checker<'_>, trail: &Trail, step: &Step) -> Result<(), P
             }
             checker.variables(&trail.then("environment"), &run.environment, BUILD_NAMES)
         }
+        Step::Dkms(_) => Ok(()),
     }
 }
 

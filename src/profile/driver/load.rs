@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Load {
-    /// What the kernel answers where the hardware is missing: `loads`, or the name of the error that the driver gives (`ENODEV`).
+    /// What the kernel answers where the hardware is missing: `loads`, the name of the error that the driver gives (`ENODEV`), or `unknown`.
     pub without_hardware: Answer,
     /// Parameters that are needed to load a module at all, by module; beside those that nodes get.
     pub parameters: BTreeMap<String, BTreeMap<String, String>>,
@@ -44,6 +44,9 @@ pub enum Answer {
     /// Input/output error.
     #[serde(rename = "EIO")]
     Io,
+    /// Nobody has said: it may load, or miss its hardware (`ENODEV`, `ENXIO`). Other answers are none.
+    #[serde(rename = "unknown")]
+    Unknown,
 }
 
 impl Answer {
@@ -56,6 +59,7 @@ impl Answer {
             Self::NoAddress => "ENXIO",
             Self::Invalid => "EINVAL",
             Self::Io => "EIO",
+            Self::Unknown => "unknown",
         }
     }
 
@@ -68,6 +72,7 @@ impl Answer {
             Self::NoAddress => &["No such device or address"],
             Self::Invalid => &["Invalid argument", "Invalid parameters"],
             Self::Io => &["Input/output error", "I/O error"],
+            Self::Unknown => &["No such device"],
         }
     }
 }

@@ -74,7 +74,7 @@ impl DriverProfile {
         version.build.as_ref().unwrap_or(&self.build)
     }
 
-    /// The modules of a version, in load order.
+    /// The modules of a version, in load order; none where only the build tells them.
     #[must_use]
     pub fn modules_of<'a>(&'a self, version: &'a DriverVersion) -> &'a [Module] {
         version.modules.as_ref().unwrap_or(&self.modules)

@@ -32,7 +32,7 @@ RUN --mount=type=cache,id=kmodforge-apt-debian-bookworm-amd64,target=/var/cache/
     --mount=type=secret,id=apt-auth,target=/etc/apt/auth.conf.d/kmodforge.conf \
     [ -n "$(ls /var/lib/apt/lists/*_InRelease 2>/dev/null)" ] || apt-get -q -o APT::Sandbox::User=root -o Acquire::Languages=none update; \
     DEBIAN_FRONTEND=noninteractive apt-get -q -y -o APT::Sandbox::User=root -o Dpkg::Options::=--force-unsafe-io \
-      install --no-install-recommends libc6-dev
+      satisfy --no-install-recommends libc6-dev
 
 # Programs of the image: packages unpacked, files picked, nothing run. The same for every kernel of the release.
 FROM base AS tools

@@ -1,0 +1,2 @@
+#!/bin/sh
+echo "made for $1" > generated
