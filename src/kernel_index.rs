@@ -22,9 +22,9 @@ use futures::future::try_join_all;
 
 pub use self::cluster::{Cluster, ClusterError, ClusterNode, ClusterRequest, read_nodes};
 pub use self::error::IndexError;
+use self::extract::Interest;
 pub use self::find::{SourcePackage, find_packages, newest_first};
 pub use self::list::{ListError, parse_list};
-use self::extract::Interest;
 use self::resolve::{Resolver, Shelf};
 use self::rules::Rules;
 use self::signature::Seal;

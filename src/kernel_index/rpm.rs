@@ -36,13 +36,7 @@ pub(super) async fn read_repository(
     let primary = repodata::primary(repomd.as_bytes());
     let primary = primary.map_err(|reason| IndexError::Damaged { repository: name.clone(), file: REPOMD.to_owned(), reason })?;
     let place = format!("{url}/{}", primary.path);
-    let index = Index {
-        name: &name,
-        url: &place,
-        path: &primary.path,
-        digest: &primary.sha256,
-        scan: |stream, wants| repodata::scan(stream, wants),
-    };
+    let index = Index { name: &name, url: &place, path: &primary.path, digest: &primary.sha256, scan: |stream, wants| repodata::scan(stream, wants) };
     let stanzas = index.read(fetcher, interest, async || fetcher.temporary(Kind::Package, &place, &primary.sha256).await).await?;
     Ok(Some(Shelf { suite: repository.suite.clone(), url, unverified: seal.place(repository), automatic: true, stanzas }))
 }
