@@ -52,7 +52,7 @@ impl Loader<'_> {
         let mut script = format!(
             "set -eu\n\
              idle() {{ trap 'exit 0' INT TERM; sleep infinity & wait; }}\n\
-             {}{LOAD}",
+             {}{IS_OURS}{LOAD}",
             self.guard("idle; exit 0"),
         );
         for module in self.rollout.remove_first.iter().map(|name| kernel_name(name)).filter(|name| !names.contains(name)) {
@@ -84,9 +84,9 @@ impl Loader<'_> {
              {elsewhere}\
              *) echo \"no image for $(uname -r)\"; exit 1 ;;\n\
              esac\n\
-             for module in {}; do\n    \
+             {IS_OURS}for module in {}; do\n    \
                  {LIVE} || {{ echo \"$module is not loaded\"; exit 1; }}\n    \
-                 {OURS} || {{ echo \"$module is loaded from another build\"; exit 1; }}\n\
+                 is_ours \"$module\" || {{ echo \"$module is loaded from another build\"; exit 1; }}\n\
              done\n",
             quote_shell(self.kernel.as_str()),
             self.list()
@@ -155,19 +155,19 @@ impl Loader<'_> {
 /// Whether `$module` is loaded and initialised, by `/proc/modules` (fs/proc, `kernel/module/procfs.c`).
 const LIVE: &str = r#"grep -qs "^$module .* Live " /proc/modules"#;
 
-/// Whether the loaded `$module` is the image's build. Both are silent about modules that have no checksum of their source.
-const OURS: &str = r#"[ "$(cat "/sys/module/$module/srcversion" 2>/dev/null)" = "$(modinfo -b /opt -F srcversion "$module")" ]"#;
+/// Whether a loaded module is the image's build. Both are silent about modules that have no checksum of their source.
+const IS_OURS: &str = r#"is_ours() { [ "$(cat "/sys/module/$1/srcversion" 2>/dev/null)" = "$(modinfo -b /opt -F srcversion "$1")" ]; }
+"#;
 
 const LOAD: &str = r#"fail() { echo "$*" >&2; exit 1; }
 is_loaded() { [ -e "/sys/module/$1/initstate" ]; }
-build_of() { cat "/sys/module/$1/srcversion" 2>/dev/null || true; }
 remove() {
     is_loaded "$1" || return 0
     echo "unloading $1 of the kernel"
     rmmod "$1" || fail "$1 of the kernel is in use, and takes the place of this driver"
 }
 replace() {
-    is_loaded "$1" && [ "$(build_of "$1")" != "$(modinfo -b /opt -F srcversion "$1")" ] || return 0
+    is_loaded "$1" && ! is_ours "$1" || return 0
     echo "unloading another build of $1"
     modprobe -d /opt -r "$1" || fail "another build of $1 is in use: end what uses it, or restart the node"
 }
