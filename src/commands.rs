@@ -18,6 +18,7 @@ pub mod kernels;
 mod local_image;
 pub mod man;
 pub mod outputs;
+mod part;
 pub mod plan;
 pub mod profile;
 mod records;

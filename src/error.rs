@@ -93,6 +93,12 @@ pub fn io_words(error: &std::io::Error) -> String {
     error.to_string().split(" at path ").next().unwrap_or_default().to_owned()
 }
 
+/// `1 image`, `3 images`.
+#[must_use]
+pub fn counted(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.id {

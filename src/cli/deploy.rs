@@ -79,10 +79,10 @@ pub struct PodArgs {
     #[arg(long, value_name = "STRATEGY", default_value = "rolling")]
     pub update: Update,
     /// How important pods are.
-    #[arg(long, value_name = "NAME", default_value = "system-node-critical")]
+    #[arg(long, value_name = "NAME", default_value = crate::deploy::daemonset::PRIORITY_CLASS)]
     pub priority_class: String,
     /// Type that SELinux confines loaders to.
-    #[arg(long, value_name = "TYPE", default_value = "spc_t")]
+    #[arg(long, value_name = "TYPE", default_value = crate::deploy::daemonset::SELINUX_TYPE)]
     pub selinux_type: String,
     /// Profile that AppArmor confines loaders to: `runtime-default`, `unconfined` or `localhost:PROFILE` [default: the node's default].
     #[arg(long, value_name = "PROFILE")]
@@ -119,7 +119,7 @@ pub struct HelmArgs {
     #[arg(long, value_name = "KEY", default_value = crate::deploy::nodes::NFD_KERNEL, help_heading = "Kubernetes")]
     pub kernel_label: LabelKey,
     /// Type that SELinux confines loaders to.
-    #[arg(long, value_name = "TYPE", default_value = "spc_t", help_heading = "Kubernetes")]
+    #[arg(long, value_name = "TYPE", default_value = crate::deploy::daemonset::SELINUX_TYPE, help_heading = "Kubernetes")]
     pub selinux_type: String,
     /// Profile that AppArmor confines loaders to: `runtime-default`, `unconfined` or `localhost:PROFILE` [default: the node's default].
     #[arg(long, value_name = "PROFILE", help_heading = "Kubernetes")]

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::builder::Builder;
 use crate::cli::Output;
-use crate::error::{Exit, Failure};
+use crate::error::{Exit, Failure, counted};
 use crate::image::assemble::Image;
 use crate::image::layout;
 use crate::pipeline::Finished;
@@ -31,7 +31,7 @@ pub async fn write(outputs: &[Output], plan: &Plan, finished: &[Finished], build
     let mut failures = Vec::new();
     for output in outputs {
         let name = name_of(output);
-        let count = if images.len() == 1 { "1 image".to_owned() } else { format!("{} images", images.len()) };
+        let count = counted(images.len(), "image");
         match write_one(output, &images, builder).await {
             Ok(()) => ui.note(&format!("{count} written to {name}")),
             Err(failure) => {

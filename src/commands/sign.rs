@@ -7,7 +7,7 @@ use super::session::{Session, host_arch, temporary_folder};
 use super::signing;
 use crate::cli::{GlobalArgs, SignImageArgs};
 use crate::env;
-use crate::error::{Exit, Failure};
+use crate::error::{Exit, Failure, counted};
 use crate::image::assemble::Image;
 use crate::image::layout::{self, Layout};
 use crate::image::rewrite::{OldFile, Replacement, RewriteError, rewrite};
@@ -64,7 +64,7 @@ pub async fn run(global: &GlobalArgs, args: &SignImageArgs, ui: &Ui) -> Result<E
                 reference.to_string()
             }
         };
-        let modules = if signed.files == 1 { "1 module".to_owned() } else { format!("{} modules", signed.files) };
+        let modules = counted(signed.files, "module");
         let note = format!("{modules} signed by {} ({})", signing.signer.certificate().subject, signed.image.arch);
         done.push((format!("{name}@{}\n", signed.image.manifest.digest), note));
         if !matches!(place, Place::Archive(_)) {

@@ -15,7 +15,8 @@ use super::fleet::FleetImage;
 use super::manifest::{Object, UnwritableObject};
 use super::naming::{DnsLabel, InvalidDnsLabel, name};
 use super::nodes::{NFD_KERNEL, Selection, SelectionError, cut, label_value, select};
-pub use options::{AppArmor, InvalidOption, NamespacePer, NodeLabel, Options, TolerationArg, Update};
+use crate::error::counted;
+pub use options::{AppArmor, InvalidOption, NamespacePer, NodeLabel, Options, PRIORITY_CLASS, SELINUX_TYPE, TolerationArg, Update};
 
 /// Beginning of labels and annotations that are ours.
 const OWN: &str = "kmodforge.io/";
@@ -237,8 +238,7 @@ fn counts(objects: &[Object]) -> String {
             None => kinds.push((object.kind(), 1)),
         }
     }
-    let plural = |(kind, count): &(&str, usize)| format!("{count} {kind}{}", if *count == 1 { "" } else { "s" });
-    let kinds: Vec<_> = kinds.iter().map(plural).collect();
+    let kinds: Vec<_> = kinds.into_iter().map(|(kind, count)| counted(count, kind)).collect();
     format!("{} objects: {}", objects.len(), kinds.join(", "))
 }
 

@@ -6,6 +6,7 @@ use std::path::Path;
 use super::paint::{Paint, Tone};
 use super::table::{Cell, Squeeze, Table};
 use super::text::{seconds, short_digest, size, time};
+use crate::error::counted;
 use crate::record::{Outcome, Record, TargetRecord};
 use crate::template::quote_shell;
 
@@ -89,7 +90,7 @@ fn counts(record: &Record, paint: Paint) -> String {
     let count = |outcome| record.targets.iter().filter(|target| target.outcome == outcome).count();
     let published = count(Outcome::Published);
     let done = count(Outcome::Built) + published;
-    let mut told = format!("{done} {} done", if done == 1 { "target" } else { "targets" });
+    let mut told = format!("{} done", counted(done, "target"));
     if published > 0 {
         let _ = write!(told, " ({published} already published)");
     }

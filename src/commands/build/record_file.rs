@@ -1,11 +1,11 @@
 //! The record on disk, which grows while the run goes on.
 
 use std::io::{BufWriter, Write as _};
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use crate::commands::part::Part;
 use crate::env;
 use crate::error::{Exit, Failure, io_words};
 use crate::pipeline;
@@ -66,14 +66,10 @@ impl<'a> RecordFile<'a> {
 
 /// Whole or not at all: a reader never sees half a record.
 fn write(path: &Path, record: &Record) -> std::io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).map_or_else(|| PathBuf::from("."), Path::to_owned);
-    std::fs::create_dir_all(&folder)?;
-    let temporary = tempfile::NamedTempFile::new_in(&folder)?;
-    let mut writer = BufWriter::new(&temporary);
+    let part = Part::of(path)?;
+    let mut writer = BufWriter::new(part.file());
     serde_json::to_writer_pretty(&mut writer, record)?;
     writer.flush()?;
     drop(writer);
-    temporary.as_file().set_permissions(std::fs::Permissions::from_mode(0o644))?;
-    temporary.persist(path).map_err(|error| error.error)?;
-    Ok(())
+    part.publish(false)
 }

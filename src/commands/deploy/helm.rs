@@ -9,7 +9,7 @@ use crate::cli::{GlobalArgs, HelmArgs};
 use crate::commands::session::Session;
 use crate::deploy::fleet::Fleet;
 use crate::deploy::helm::{CONFIG, CONTENT, Chart, ChartError, Fixed};
-use crate::error::{Exit, Failure};
+use crate::error::{Exit, Failure, counted};
 use crate::image::manifest::{Blob, MANIFEST, Manifest};
 use crate::reference::Reference;
 use crate::ui::Ui;
@@ -42,8 +42,7 @@ pub(super) async fn run(global: &GlobalArgs, args: &HelmArgs, ui: &Ui) -> Result
         let name = push(global, args, &chart, package, &place_of(place, &fleet)?).await?;
         ui.data(&format!("{name}\n"));
     }
-    let count = fleet.images.len();
-    ui.note(&format!("{count} {}; nodes must have `{}`", if count == 1 { "image" } else { "images" }, args.kernel_label));
+    ui.note(&format!("{}; nodes must have `{}`", counted(fleet.images.len(), "image"), args.kernel_label));
     ui.note("the namespace must allow privileged pods: pod-security.kubernetes.io/enforce=privileged");
     Ok(())
 }

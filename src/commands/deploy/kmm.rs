@@ -10,7 +10,7 @@ use crate::deploy::daemonset::{NodeLabel, TolerationArg};
 use crate::deploy::fleet::{Fleet, FleetImage};
 use crate::deploy::kmm::{InClusterBuild, Recipe, Resources, Settings, resources};
 use crate::deploy::manifest;
-use crate::error::{Exit, Failure};
+use crate::error::{Exit, Failure, counted};
 use crate::plan::{PlannedDistro, PlannedDriver};
 use crate::render::dockerfile_for_any_kernel;
 use crate::ui::Ui;
@@ -89,7 +89,7 @@ fn tell(resources: &Resources, fleet: &Fleet, ui: &Ui) {
         1 => Some(format!("1 {one}")),
         count => Some(format!("{count} {several}")),
     });
-    let images = if fleet.images.len() == 1 { "1 image".to_owned() } else { format!("{} images", fleet.images.len()) };
+    let images = counted(fleet.images.len(), "image");
     ui.note(&format!("{} for {images}", counts.collect::<Vec<_>>().join(", ")));
     let mut told = BTreeSet::new();
     for assumption in resources.assumptions.iter().filter(|assumption| told.insert(*assumption)) {

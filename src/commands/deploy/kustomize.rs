@@ -1,8 +1,9 @@
 //! A tree for kustomize on disk: what an earlier run wrote goes, what others put beside it stays.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use crate::commands::part::write_whole;
 use crate::deploy::manifest::MARK;
 use crate::error::{Exit, Failure, io_words};
 
@@ -52,9 +53,9 @@ fn remove_listed(folder: &Path, depth: usize) {
     let _ = std::fs::remove_file(folder.join(LIST));
 }
 
-fn put(path: &PathBuf, text: &str) -> Result<(), Failure> {
-    let written = path.parent().map_or(Ok(()), std::fs::create_dir_all).and_then(|()| std::fs::write(path, text));
-    written.map_err(|error| Failure::new(Exit::Failed, format!("`{}` cannot be written: {}", path.display(), io_words(&error))))
+fn put(path: &Path, text: &str) -> Result<(), Failure> {
+    write_whole(path, false, text.as_bytes())
+        .map_err(|error| Failure::new(Exit::Failed, format!("`{}` cannot be written: {}", path.display(), io_words(&error))))
 }
 
 #[cfg(test)]

@@ -1,16 +1,18 @@
 //! `kmodforge deploy systemd`: files, units and extensions for hosts without Kubernetes.
 
+use std::io::{self, BufWriter, Write as _};
 use std::path::Path;
 
 use super::files::{cannot_write, write, write_folder};
 use super::fleet;
 use crate::cli::{ExtensionKind, GlobalArgs, ProjectArgs, SystemdArgs, SystemdFormat};
 use crate::commands::local_image::{self, Named};
+use crate::commands::part::Part;
 use crate::commands::session::{Session, temporary_folder};
 use crate::deploy::fleet::{Fleet, FleetImage};
 use crate::deploy::systemd::extension::{Extension, ExtensionError, Node};
 use crate::deploy::systemd::{ENABLED, SystemdError, drivers, formats, instance, tree};
-use crate::error::{Exit, Failure};
+use crate::error::{Exit, Failure, counted};
 use crate::image::contents::Contents;
 use crate::ui::Ui;
 
@@ -52,8 +54,7 @@ pub(super) async fn run(global: &GlobalArgs, args: &SystemdArgs, ui: &Ui) -> Res
 
 /// What is taken for granted, and what is left to do.
 fn tell(args: &SystemdArgs, fleet: &Fleet, ui: &Ui) {
-    let count = fleet.images.len();
-    ui.note(&format!("{count} {} of {}", if count == 1 { "image" } else { "images" }, drivers(fleet).into_iter().collect::<Vec<_>>().join(", ")));
+    ui.note(&format!("{} of {}", counted(fleet.images.len(), "image"), drivers(fleet).into_iter().collect::<Vec<_>>().join(", ")));
     if args.sysext.is_some() {
         ui.note("hosts have them in /var/lib/extensions, and run systemd 255 or newer, or Flatcar: older ones merge them, but start nothing");
     } else {
@@ -71,13 +72,13 @@ async fn extensions(global: &GlobalArgs, args: &SystemdArgs, fleet: &Fleet, fold
     let session = Session::open(global, &project)?;
     let work = temporary_folder()?;
     for image in &fleet.images {
-        for (extension, number) in of_image(&session, args, image, work.path()).await?.into_iter().zip(0..) {
+        for extension in of_image(&session, args, image, work.path()).await? {
             let path = match kind {
                 ExtensionKind::Squashfs => folder.join(format!("{}.raw", extension.name)),
                 ExtensionKind::Directory => folder.join(&extension.name),
             };
             match kind {
-                ExtensionKind::Squashfs => write_squashfs(&extension, &work.path().join(format!("{number}.raw")), &path)?,
+                ExtensionKind::Squashfs => write_squashfs(&extension, &path)?,
                 ExtensionKind::Directory => write_folder(&path, |part| write_nodes(&extension, part))?,
             }
             ui.data(&format!("{}\n", path.display()));
@@ -99,11 +100,14 @@ async fn of_image(session: &Session, args: &SystemdArgs, image: &FleetImage, wor
     Ok(extensions)
 }
 
-fn write_squashfs(extension: &Extension, work: &Path, path: &Path) -> Result<(), Failure> {
-    let file = std::fs::File::create(work).map_err(|error| cannot_write(work, &error))?;
-    extension.write_squashfs(std::io::BufWriter::new(file))?;
-    let bytes = std::fs::read(work).map_err(|error| cannot_write(work, &error))?;
-    write(path, false, &bytes)
+fn write_squashfs(extension: &Extension, path: &Path) -> Result<(), Failure> {
+    let failed = |error: io::Error| cannot_write(path, &error);
+    let part = Part::of(path).map_err(failed)?;
+    let mut writer = BufWriter::new(part.file());
+    extension.write_squashfs(&mut writer)?;
+    writer.flush().map_err(failed)?;
+    drop(writer);
+    part.publish(false).map_err(failed)
 }
 
 fn write_nodes(extension: &Extension, folder: &Path) -> Result<(), Failure> {

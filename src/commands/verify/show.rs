@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::Report;
 use crate::check;
 use crate::cli::VerifyArgs;
-use crate::error::{Exit, Failure};
+use crate::error::{Exit, Failure, counted};
 use crate::finding::{Finding, Severity};
 use crate::pipeline::attach::CHECKS_PAGE;
 use crate::policy::{self, Judged};
@@ -53,7 +53,7 @@ pub(super) fn table(report: &Report, ui: &Ui) {
         let booted = report.boot.as_ref().map(|boot| format!(", booted {:.1}s", boot.seconds)).unwrap_or_default();
         ui.data(&format!("{image} ({}): {} checks passed against {}{booted} ({modules})\n", report.arch, check::CHECKS.len(), report.headers));
     } else {
-        let checks = if failed.len() == 1 { "1 check".to_owned() } else { format!("{} checks", failed.len()) };
+        let checks = counted(failed.len(), "check");
         let mut failure = Failure::new(Exit::CheckFailed, format!("`{image}` ({}) does not pass {checks} for {}", report.arch, report.kernel));
         failure = failure.fact("failed", failed.join(", ")).fact("against", &report.headers);
         if let Some(log) = report.boot.as_ref().and_then(|boot| boot.log.as_ref()) {

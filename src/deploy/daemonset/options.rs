@@ -12,6 +12,11 @@ use crate::deploy::naming::DnsLabel;
 use crate::deploy::nodes::{LabelKey, cut, label_value};
 use crate::reference::Reference;
 
+/// How important loaders are where nothing else is said.
+pub const PRIORITY_CLASS: &str = "system-node-critical";
+/// What SELinux confines loaders to where nothing else is said: nothing.
+pub const SELINUX_TYPE: &str = "spc_t";
+
 /// How drivers are deployed.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -53,8 +58,8 @@ impl Options {
             tolerations: Vec::new(),
             pull_secrets: Vec::new(),
             update: Update::Rolling(IntOrString::Int(1)),
-            priority_class: "system-node-critical".into(),
-            selinux_type: "spc_t".into(),
+            priority_class: PRIORITY_CLASS.into(),
+            selinux_type: SELINUX_TYPE.into(),
             apparmor: None,
             labeller_image: None,
             catch_all: false,

@@ -151,11 +151,11 @@ async fn every_place_that_was_tried_is_listed() {
 #[tokio::test]
 async fn links_stay_inside_or_become_what_they_point_at() {
     let entries_in = [
-        File("p/shared/LICENSE", b"GPL"),
+        File("p/common/LICENSE", b"GPL"),
         File("p/d/Makefile", b"obj-m"),
         Link("p/d/GNUmakefile", "Makefile"),
-        Link("p/d/LICENSE", "../shared/LICENSE"),
-        HardLink("p/d/copy", "p/shared/LICENSE"),
+        Link("p/d/LICENSE", "../common/LICENSE"),
+        HardLink("p/d/copy", "p/common/LICENSE"),
     ];
     let (_, prepared, _dir) = prepare_bytes(&archive(&entries_in, 0), 1, "d").await.unwrap();
     let found: Vec<_> = entries(&prepared.tar).into_iter().map(|(path, kind, _, content)| (path, kind == tar::EntryType::Symlink, content)).collect();

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::Renderer;
 use super::run::{Distinction, Run, result};
 use crate::builder::BuildEvent;
-use crate::error::Failure;
+use crate::error::{Failure, counted};
 use crate::finding::Severity;
 use crate::pipeline::event::{Event, TargetIndex};
 use crate::record::{Outcome, TargetRecord};
@@ -126,7 +126,7 @@ impl Renderer for Plain {
                         distinction.parts(label).iter().fold(start, |name, part| format!("{name}/{part}"))
                     })
                     .collect();
-                self.say(now, "run", &format!("started, {} {}", targets.len(), if targets.len() == 1 { "target" } else { "targets" }));
+                self.say(now, "run", &format!("started, {}", counted(targets.len(), "target")));
             }
             Event::Note(text) => self.say(now, "run", text),
             Event::TargetStarted(target) => self.say_of(now, *target, "started"),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::builder::BuildEvent;
+use crate::error::counted;
 use crate::finding::Severity;
 use crate::pipeline::event::{Event, Phase, TargetIndex};
 use crate::record::{Outcome, TargetLabel, TargetRecord};
@@ -104,9 +105,8 @@ impl Run {
     /// `2 of 4 targets, 1 failed · 0:53`.
     pub(super) fn counts(&self, now: Duration) -> String {
         let total = self.targets.len();
-        let targets = if total == 1 { "target" } else { "targets" };
         let failed = if self.failed > 0 { format!(", {} failed", self.failed) } else { String::new() };
-        format!("{} of {total} {targets}{failed} · {}", self.finished, text::clock(now.saturating_sub(self.started)))
+        format!("{} of {}{failed} · {}", self.finished, counted(total, "target"), text::clock(now.saturating_sub(self.started)))
     }
 }
 
@@ -158,7 +158,7 @@ impl Distinction {
 pub(super) fn result(record: &TargetRecord) -> String {
     let mut told = record.why.clone();
     if record.outcome == Outcome::Built && record.checks > 0 {
-        let _ = write!(told, ", {} {} passed", record.checks, if record.checks == 1 { "check" } else { "checks" });
+        let _ = write!(told, ", {} passed", counted(record.checks, "check"));
     }
     if let Some(boot) = record.boot.as_ref().filter(|_| record.outcome == Outcome::Built) {
         let _ = write!(told, ", booted {:.1}s", boot.seconds);
