@@ -223,7 +223,7 @@ pub enum ProfileCommand {
     /// Check profile and project files for mistakes; with `--build`, drivers on kernels, too.
     Check(Box<ProfileCheckArgs>),
     /// Write the profile of a driver that has none.
-    New(ProfileNewArgs),
+    New(Box<ProfileNewArgs>),
     /// Print a JSON Schema, for editors and programs.
     Schema(ProfileSchemaArgs),
 }

@@ -85,13 +85,12 @@ async fn of_directory(session: &Session, directory: &Path) -> Result<Looked, Fai
 }
 
 async fn of_url(session: &Session, url: &str, sha256: Option<&str>, ui: &Ui) -> Result<Looked, Failure> {
-    let sha256 = match sha256 {
-        Some(sha256) => sha256.to_owned(),
-        None => {
-            let found = session.fetcher.digest_of(Kind::Source, url).await?;
-            ui.warning(&format!("nothing tells that `{url}` is what it should be; if it is: --source-sha256 {found}"));
-            found
-        }
+    let sha256 = if let Some(sha256) = sha256 {
+        sha256.to_owned()
+    } else {
+        let found = session.fetcher.digest_of(Kind::Source, url).await?;
+        ui.warning(&format!("nothing tells that `{url}` is what it should be; if it is: --source-sha256 {found}"));
+        found
     };
     let archive = |strip: usize| SourceSpec::Archive { url: url.to_owned(), sha256: sha256.clone(), strip, directory: ".".into() };
     let whole = prepare(&session.fetcher, &[archive(0)], Path::new("/")).await?;

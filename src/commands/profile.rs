@@ -101,7 +101,9 @@ async fn prove(global: &GlobalArgs, args: &ProfileCheckArgs, checked: Vec<Checke
         arches: args.arches.clone(),
         ..SelectArgs::default()
     };
-    drivers.into_iter().for_each(|entry| session.catalog.add_driver(entry));
+    for entry in drivers {
+        session.catalog.add_driver(entry);
+    }
     let build = BuildArgs::proof(select, args.builder.clone().unwrap_or_else(|| "auto".into()), args.boot.clone());
     super::build::forge(&session, &build, ui, cancel).await
 }

@@ -85,9 +85,7 @@ impl Request {
         let matrix = session.project.as_ref().map(|project| project.content.rows()).unwrap_or_default();
         let (groups, filter) = if (!select.drivers.is_empty() || select.source.is_some()) && !kernels.is_empty() {
             (vec![ad_hoc(session, select, kernels, arches, ui).await?], None)
-        } else if select.source.is_some() {
-            return Err(nothing_selected(select, session.project.is_some()));
-        } else if matrix.is_empty() {
+        } else if select.source.is_some() || matrix.is_empty() {
             return Err(nothing_selected(select, session.project.is_some()));
         } else {
             let groups = matrix.iter().map(|entry| group_of(session, entry)).collect::<Result<_, Failure>>()?;

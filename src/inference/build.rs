@@ -149,6 +149,8 @@ impl Place {
     }
 }
 
+type IsKind = fn(&Kind) -> bool;
+
 /// What builds a source, most telling first; of several directories the one that is nearest to the top.
 pub(super) fn find(given: &Given<'_>) -> Result<Build, InferenceError> {
     let place = || given.place.name().to_owned();
@@ -159,7 +161,7 @@ pub(super) fn find(given: &Given<'_>) -> Result<Build, InferenceError> {
             .map(|kind| Build { kind, directory: directory.to_owned() })
             .ok_or_else(|| InferenceError::Directory { place: place(), directory: directory.to_owned() });
     }
-    let candidates: [(&'static str, fn(&Kind) -> bool); 4] = [
+    let candidates: [(&'static str, IsKind); 4] = [
         ("`dkms.conf`", |kind| *kind == Kind::Dkms),
         ("`configure`", |kind| matches!(kind, Kind::Configure { .. })),
         ("`obj-m`", |kind| *kind == Kind::Kbuild),

@@ -194,7 +194,7 @@ fn said() -> &'static str {
         put(&root.path().join("firmware/vendor/blob.bin"), b"a blob");
         ours.write(&root.path().join("commands"));
         elsewhere.write(&root.path().join("elsewhere"));
-        let mounts: String = ours.mounts().iter().map(|[from, to, options]| format!("mounted {from} {to} {options}\n")).collect();
+        let mounts: String = ours.mounts().iter().map(|mount| ["mounted ", &mount.join(" "), "\n"].concat()).collect();
         let init = root.path().join("init");
         put(&init, format!("{BEGIN}{mounts}{STORY}").as_bytes());
         fs::set_permissions(&init, fs::Permissions::from_mode(0o755)).unwrap();

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::Write as _;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use kmodforge::kmm::ModuleFile;
@@ -95,7 +96,10 @@ fn images_for_a_module_are_built_signed_and_proven_under_its_names() {
     unpack(&layers, root.path());
     let signed: Vec<_> = tree(&layers)
         .into_keys()
-        .filter(|path| path.ends_with(".ko") && fs::read(root.path().join(path)).unwrap().ends_with(b"~Module signature appended~\n"))
+        .filter(|path| {
+            Path::new(path).extension().is_some_and(|extension| extension == "ko")
+                && fs::read(root.path().join(path)).unwrap().ends_with(b"~Module signature appended~\n")
+        })
         .collect();
     assert_eq!(signed, [format!("opt/lib/modules/{kernel}/extra/jool.ko")]);
     forge.run(&[&["verify", "--cert", "cert.pem"], &of_module[..]].concat()).expect(0).says("checks passed against");

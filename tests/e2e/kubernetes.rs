@@ -99,7 +99,9 @@ fn an_api_server_takes_what_is_generated() {
 
         // A dry run knows no namespace that it would make.
         let namespaces: Vec<_> = documents(&manifest).into_iter().filter(|object| object["kind"] == "Namespace").collect();
-        namespaces.iter().for_each(|namespace| drop(kubectl(&["apply", "--filename", "-"], &namespace.to_string())));
+        for namespace in namespaces {
+            kubectl(&["apply", "--filename", "-"], &namespace.to_string());
+        }
         kubectl(&["apply", "--server-side", "--dry-run=server", "--validate=strict", "--filename", "-"], &manifest);
         let applied = kubectl(&["apply", "--validate=strict", "--filename", "-"], &manifest);
         assert_eq!(applied.lines().count(), documents(&manifest).len(), "{applied}");

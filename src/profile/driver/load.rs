@@ -68,11 +68,10 @@ impl Answer {
     pub fn words(self) -> &'static [&'static str] {
         match self {
             Self::Loads => &[],
-            Self::NoDevice => &["No such device"],
+            Self::NoDevice | Self::Unknown => &["No such device"],
             Self::NoAddress => &["No such device or address"],
             Self::Invalid => &["Invalid argument", "Invalid parameters"],
             Self::Io => &["Input/output error", "I/O error"],
-            Self::Unknown => &["No such device"],
         }
     }
 }
