@@ -67,14 +67,14 @@ async fn a_target_without_a_published_image() {
     world.write("record.json", &serde_json::to_string(&world.record()).unwrap());
     assert_data_eq!(
         said(&world, &[], 1).await,
-        str![[r#"
+        str![[r"
 error: a target has no published image
   missing   kmf 1.0 for 6.1.0-55-amd64 (debian bookworm, amd64): the builder's tar is refused: it is truncated: it ends at byte 6
   help      build and push them: kmodforge build --push
   help      deploy the others alone: --allow-missing
 exit 1
 
-"#]]
+"]]
     );
     let ran = world.run(&["deploy", "daemonset", "record.json", "--allow-missing"]).await.ended(0);
     assert_eq!(ran.out.matches("kind: DaemonSet\n").count(), 1);
@@ -149,7 +149,7 @@ async fn names_that_kubernetes_does_not_take() {
     told += &said(&world, &[], 2).await;
     assert_data_eq!(
         told,
-        str![[r#"
+        str![[r"
 error: invalid value 'Drivers' for '--namespace <NAME>': expected at most 63 lower-case letters, digits and `-`, with a letter or digit at both ends
 exit 2
 error: `nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn-kmf` cannot be the namespace of kmf
@@ -171,7 +171,7 @@ error: no label tells nodes with 6.1.0+xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx
   help      give nodes a label of your own, cut at 63 characters, and name it: --kernel-label KEY
 exit 2
 
-"#]]
+"]]
     );
 }
 

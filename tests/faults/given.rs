@@ -25,7 +25,7 @@ async fn places_that_hold_no_source() {
     }
     assert_data_eq!(
         told,
-        str![[r#"
+        str![[r"
 error: the source `missing` cannot be read: No such file or directory (os error 2)
   help      expected a directory, the `http://` or `https://` address of an archive, or `deb:PACKAGE`
 exit 2
@@ -44,7 +44,7 @@ exit 1
 error: invalid value 'ftp://camera.example/x.tar' for '--source <DIR|URL|deb:PACKAGE>': expected a directory, the `http://` or `https://` address of an archive, or `deb:PACKAGE`
 exit 2
 
-"#]]
+"]]
     );
 }
 
@@ -63,7 +63,7 @@ async fn archives_that_are_not_what_they_should_be() {
     told += &world.given(&["--source", ".", "--source-sha256", &digest]).await;
     assert_data_eq!(
         told,
-        str![[r#"
+        str![[r"
 error: `http://SITE/gone.tar` does not exist: 404 Not Found
   help      check the address; a mirror may not have the file (any more)
 exit 1
@@ -82,7 +82,7 @@ error: `--source-sha256` is for the address of an archive
   found     .
 exit 2
 
-"#]]
+"]]
     );
 }
 
@@ -101,7 +101,7 @@ async fn a_plan_names_the_source_as_it_was_given() {
     told += &world.run(&["profile", "check", "--boot"]).await.ended(2).errors();
     assert_data_eq!(
         told,
-        str![[r#"
+        str![[r"
 error: no kernel is selected
   help      name it: --kernel RELEASE (kmodforge kernels list)
 exit 2
@@ -115,6 +115,6 @@ error: `--boot` boots kernels with what was built
   help      add --build and --kernel RELEASE
 exit 2
 
-"#]]
+"]]
     );
 }

@@ -26,7 +26,7 @@ REGISTRY/drivers/kmf:1.0-6.1.0-54-amd64@sha256:DIGEST
     );
     assert_data_eq!(
         ran.calm(),
-        str![[r#"
+        str![[r"
 builder: buildkitd 0.32.2 at unix://BUILDER
 TIME run started, 3 targets
 TIME kmf@1.0/6.1.0-56-amd64 started
@@ -73,7 +73,7 @@ kmf 1.0 debian bookworm 6.1.0-54-amd64 amd64 built SOMEs SOME B +SOME B sha256:S
 record kmodforge-record.json
 deploy kmodforge deploy daemonset kmodforge-record.json | kubectl apply -f -
 
-"#]]
+"]]
     );
     assert_eq!(world.tags(), ["1.0-6.1.0-54-amd64", "1.0-6.1.0-55-amd64", "1.0-6.1.0-56-amd64"]);
     assert_eq!(world.bench.solved("facts").len(), 3, "the headers are asked before anything compiles");
@@ -102,7 +102,7 @@ async fn does_nothing_twice() {
         let ran = world.build(ALL, &[]).await.ended(0);
         assert_data_eq!(
             ran.calm(),
-            str![[r#"
+            str![[r"
 TIME run started, 3 targets
 TIME kmf@1.0/6.1.0-56-amd64 done already published SOMEs sha256:DIGEST
 TIME kmf@1.0/6.1.0-55-amd64 done already published SOMEs sha256:DIGEST
@@ -115,7 +115,7 @@ kmf 1.0 debian bookworm 6.1.0-54-amd64 amd64 already published sha256:SHORT…
 record kmodforge-record.json
 deploy kmodforge deploy daemonset kmodforge-record.json | kubectl apply -f -
 
-"#]]
+"]]
         );
         fastest = fastest.min(ran.time);
     }

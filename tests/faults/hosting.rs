@@ -40,7 +40,7 @@ async fn places_that_are_none() {
     told += &said(&world, "helm", &["--push=oci://"], 2).await;
     assert_data_eq!(
         told,
-        str![[r#"
+        str![[r"
 error: there is no folder to write to
   help      name one: --output DIR
   help      or print a configuration: --format butane
@@ -66,7 +66,7 @@ error: `` is not an image reference: the name is empty
   help      expected oci://REGISTRY/PATH
 exit 2
 
-"#]]
+"]]
     );
 }
 
@@ -113,7 +113,7 @@ async fn a_chart_that_is_another_one() {
     told += &said(&world, "helm", &["--push"], 2).await;
     assert_data_eq!(
         told,
-        str![[r#"
+        str![[r"
 error: `REGISTRY/drivers/kmodforge-drivers:0.1.0` is another chart
   found     sha256:DIGEST
   expected  sha256:DIGEST
@@ -124,7 +124,7 @@ error: the images are in several places, and the chart can be beside one of them
   help      name the place: --push=oci://REGISTRY/PATH
 exit 2
 
-"#]]
+"]]
     );
 }
 

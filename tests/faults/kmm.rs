@@ -92,7 +92,7 @@ async fn modules_that_kmodforge_cannot_serve() {
     told += &World::module_refused("selector", "selectors", kernel).await;
     assert_data_eq!(
         told,
-        str![[r#"
+        str![[r"
 error: no mapping of Module `camera` matches 6.1.0-54-amd64
   file      module.yaml
   mappings  literal `6.1.0-56-amd64`
@@ -154,7 +154,7 @@ error: unknown key `selectors`
   help      did you mean `selector`?
 exit 2
 
-"#]]
+"]]
     );
 }
 
@@ -166,13 +166,13 @@ async fn a_module_that_wants_signatures_needs_a_key() {
     let ran = world.run(&["build", "--module", "module.yaml", "--kernel", "6.1.0-56-amd64", "--push"]).await;
     assert_data_eq!(
         ran.errors(),
-        str![[r#"
+        str![[r"
 error: the Module wants `REGISTRY/camera/fixed:56` signed, and there is no key to sign with
   help      name key and certificate: --sign-key FILE|pkcs11:…|exec:COMMAND --sign-cert FILE
   help      KMM signs nothing that it can pull; for images without signatures remove `sign` from the Module
 exit 2
 
-"#]]
+"]]
     );
     assert_eq!(world.bench.solved("artifacts"), [""; 0]);
 }
@@ -183,22 +183,22 @@ async fn verify_looks_for_the_images_of_a_module() {
     let ran = world.run(&["verify", "--module", "module.yaml", "--kernel", "6.1.0-55-amd64", "--kernel", "6.1.0-56-amd64"]).await;
     assert_data_eq!(
         ran.errors(),
-        str![[r#"
+        str![[r"
 error: `REGISTRY/drivers/camera:1-6.1.0-55-amd64` holds no image for the architectures asked for
 error: `REGISTRY/camera/fixed:56` holds no image for the architectures asked for
 exit 1
 
-"#]]
+"]]
     );
     let ran = world.run(&["verify", "--module", "module.yaml", "--kernel", "6.1.0-5*"]).await;
     assert_data_eq!(
         ran.errors(),
-        str![[r#"
+        str![[r"
 error: `6.1.0-5*` names no kernel to verify an image for
   expected  a release, as `uname -r` prints it
 exit 2
 
-"#]]
+"]]
     );
 }
 
@@ -248,21 +248,21 @@ async fn kernels_come_from_the_nodes_of_a_cluster() {
     let listed = world.run(&[&["kernels", "list"], &CLUSTER[..]].concat()).await.ended(0);
     assert_data_eq!(
         listed.out,
-        str![[r#"
+        str![[r"
 KERNEL          ARCH   NODES  SYSTEM                          DISTRO   NAMES
 6.1.0-56-amd64  amd64  2      Debian GNU/Linux 12 (bookworm)  debian   a, b
 6.1.0-55-amd64  amd64  1      Debian GNU/Linux 12 (bookworm)  debian   c
 5.10.109+       amd64  1      Debian GNU/Linux 12 (bookworm)  unknown  d
 5.10.109        amd64  1      Debian GNU/Linux 12 (bookworm)  unknown  e
 
-"#]]
+"]]
     );
     assert_data_eq!(
         listed.err,
-        str![[r#"
+        str![[r"
 warning: different kernels of nodes share the label value `5.10.109`: `5.10.109` (e) and `5.10.109+` (d)
 
-"#]]
+"]]
     );
     let text = world.run(&[&["kernels", "list", "--format", "text"], &CLUSTER[..]].concat()).await.ended(0);
     assert_eq!(text.out, "6.1.0-56-amd64\n6.1.0-55-amd64\n5.10.109+\n5.10.109\n");
@@ -295,7 +295,7 @@ async fn clusters_that_cannot_be_asked() {
     told += &world.run(&["plan", "--driver", "kmf", "--kernel", "latest", "--context", "x"]).await.errors();
     assert_data_eq!(
         told,
-        str![[r#"
+        str![[r"
 error: there is no cluster to ask: no kubeconfig was found
   looked in  DIR/home/.kube/config, the cluster that this runs in (there is none)
   help       name one: --kubeconfig FILE, or the variable KUBECONFIG
@@ -307,6 +307,6 @@ error: the following required arguments were not provided:
   --from-cluster
 exit 2
 
-"#]]
+"]]
     );
 }

@@ -45,7 +45,7 @@ async fn what_cannot_sign_is_told_before_anything_is_built() {
     }
     assert_data_eq!(
         all,
-        str![[r#"
+        str![[r"
 error: there is a key to sign with, but no certificate
   help      name the key's certificate: --sign-cert FILE, or `certificate` below `sign` in the project file
 exit 2
@@ -86,7 +86,7 @@ error: `--sign-key` is not understood
   expected  a command after `exec:`
 exit 2
 
-"#]]
+"]]
     );
 }
 
@@ -103,7 +103,7 @@ async fn what_a_project_file_says_is_told_likewise() {
     }
     assert_data_eq!(
         all,
-        str![[r#"
+        str![[r"
 error: there is a key to sign with, but no certificate
   help      name the key's certificate: --sign-cert FILE, or `certificate` below `sign` in the project file
 exit 2
@@ -118,7 +118,7 @@ error: the passphrase does not open the signing key `rsa-encrypted.key`
   help      see --sign-passphrase-file and KMODFORGE_SIGN_PASSPHRASE
 exit 2
 
-"#]]
+"]]
     );
 }
 
