@@ -100,15 +100,19 @@ pub fn deployment(images: &[FleetImage], options: &Options) -> Result<Deployment
 
 /// A name per image. The driver's version is no part of it: the next version replaces this one.
 fn names(images: &[FleetImage]) -> Result<Vec<String>, DeployError> {
-    let plain = |image: &FleetImage| name(&[&image.driver, &image.distro, &image.distro_release, image.kernel.as_str()]);
+    let plain: Vec<_> = images.iter().map(|image| name(&[&image.driver, &image.distro, &image.distro_release, image.kernel.as_str()])).collect();
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for name in &plain {
+        *counts.entry(name).or_default() += 1;
+    }
     let with_arch = |image: &FleetImage| {
         let arches: Vec<_> = image.arches.iter().map(|arch| arch.oci()).collect();
         name(&[&image.driver, &image.distro, &image.distro_release, image.kernel.as_str(), &arches.join("-")])
     };
-    let shared = |image: &FleetImage| images.iter().filter(|other| plain(other) == plain(image)).count() > 1;
-    let names: Vec<_> = images.iter().map(|image| if shared(image) { with_arch(image) } else { plain(image) }).collect();
+    let names: Vec<_> = images.iter().zip(&plain).map(|(image, plain)| if counts[plain.as_str()] > 1 { with_arch(image) } else { plain.clone() }).collect();
+    let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
     for (at, name) in names.iter().enumerate() {
-        if let Some(other) = names[..at].iter().position(|other| other == name) {
+        if let Some(other) = seen.insert(name, at) {
             let kernels = [&images[other], &images[at]].map(|image| format!("{} {} for {}", image.driver, image.version, image.kernel));
             return Err(DeployError::SameName { driver: images[at].driver.clone(), name: name.clone(), kernels });
         }
