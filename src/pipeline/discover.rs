@@ -46,10 +46,14 @@ pub(super) fn with_modules(mut target: Target, artifacts: &Artifacts) -> Result<
             needs.insert(kernel_name(&module.name), file.info.depends().map(kernel_name).collect());
         }
     }
-    let mut profile = target.driver.profile.as_ref().clone();
-    profile.versions[target.driver.index].modules = Some(in_load_order(modules, &needs));
-    target.driver = Arc::new(PlannedDriver { profile: Arc::new(profile), index: target.driver.index });
+    give(&mut target, in_load_order(modules, &needs));
     Ok(target)
+}
+
+fn give(target: &mut Target, modules: Vec<Module>) {
+    let mut profile = target.driver.profile.as_ref().clone();
+    profile.versions[target.driver.index].modules = Some(modules);
+    target.driver = Arc::new(PlannedDriver { profile: Arc::new(profile), index: target.driver.index });
 }
 
 /// Modules behind those that they need, by the kernel's spelling; else in the order that they have. DKMS, which loads nothing, lets a `dkms.conf`
@@ -70,11 +74,7 @@ fn in_load_order(mut modules: Vec<Module>, needs: &BTreeMap<String, Vec<String>>
 /// Gives a target whose profile lists no modules those of its published image, by their names.
 pub fn name_modules(target: &mut Target, names: &str) {
     if target.driver.modules().is_empty() {
-        let module =
-            |name: &str| Module { name: name.to_owned(), file: None, install: InnerPath::root(), optional: false, load: true, parameters: BTreeMap::new() };
-        let mut profile = target.driver.profile.as_ref().clone();
-        profile.versions[target.driver.index].modules = Some(names.split_whitespace().map(module).collect());
-        target.driver = Arc::new(PlannedDriver { profile: Arc::new(profile), index: target.driver.index });
+        give(target, names.split_whitespace().map(|name| found(name, None, InnerPath::root())).collect());
     }
 }
 
@@ -83,7 +83,12 @@ fn module(path: &str) -> Result<Module, TargetError> {
     let (directory, file) = path.rsplit_once('/').ok_or_else(strange)?;
     let name = file.strip_suffix(".ko").filter(|name| !name.is_empty()).ok_or_else(strange)?;
     let inner = |text: &str| InnerPath::try_from(text.to_owned()).map_err(|_| strange());
-    Ok(Module { name: name.to_owned(), file: Some(inner(file)?), install: inner(directory)?, optional: false, load: true, parameters: BTreeMap::new() })
+    Ok(found(name, Some(inner(file)?), inner(directory)?))
+}
+
+/// A module that nothing but the build tells of.
+fn found(name: &str, file: Option<InnerPath>, install: InnerPath) -> Module {
+    Module { name: name.to_owned(), file, install, optional: false, load: true, parameters: BTreeMap::new() }
 }
 
 /// What was found, for people.
@@ -114,7 +119,7 @@ mod tests {
         Artifacts::open(&tar).unwrap()
     }
 
-    fn found(list: &str) -> Result<Vec<(String, String)>, String> {
+    fn listed(list: &str) -> Result<Vec<(String, String)>, String> {
         let target = with_modules(target(), &artifacts("evidence/modules", list)).map_err(|error| error.to_string())?;
         Ok(target.driver.modules().iter().map(|module| (module.name.clone(), module.install.to_string())).collect())
     }
@@ -122,8 +127,8 @@ mod tests {
     #[test]
     fn modules_are_what_the_build_lists() {
         let pair = |name: &str, install: &str| (name.to_owned(), install.to_owned());
-        assert_eq!(found("updates/dkms/a-b.ko\nextra/c.ko\n").unwrap(), [pair("a-b", "updates/dkms"), pair("c", "extra")]);
-        assert_eq!(found("").unwrap(), []);
+        assert_eq!(listed("updates/dkms/a-b.ko\nextra/c.ko\n").unwrap(), [pair("a-b", "updates/dkms"), pair("c", "extra")]);
+        assert_eq!(listed("").unwrap(), []);
     }
 
     #[test]
@@ -146,7 +151,7 @@ mod tests {
             ("extra/a\n", "the build leaves `extra/a`, which is not the path of a module"),
             ("extra/a-b.ko\nupdates/a_b.ko\n", "the build leaves several modules `a_b`"),
         ] {
-            assert_eq!(found(list).unwrap_err(), words);
+            assert_eq!(listed(list).unwrap_err(), words);
         }
     }
 
