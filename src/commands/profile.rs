@@ -160,7 +160,7 @@ pub fn list(catalog: &Catalog, kind: Option<ProfileKind>) -> Vec<Row> {
             id: distro.id.to_string(),
             name: distro.name.clone(),
             versions: distro.releases.iter().map(|release| release.id.to_string()).collect(),
-            summary: format!("kernels for {}", arches.join(", ")),
+            summary: format!("kernels for {}; {}", arches.join(", "), distro.proven.words()),
             origin: origin(entry),
         }
     });
@@ -259,10 +259,11 @@ mod tests {
     #[test]
     fn profiles_are_listed_with_their_origin() {
         let rows = list(&Catalog::embedded().unwrap(), None);
+        let debian = rows.iter().find(|row| row.id == "debian").unwrap();
         assert_eq!(
-            serde_json::to_value(&rows[0]).unwrap(),
+            serde_json::to_value(debian).unwrap(),
             serde_json::json!({"kind": "distro", "id": "debian", "name": "Debian", "versions": ["trixie", "bookworm", "sid"],
-                "summary": "kernels for amd64, arm64", "origin": "built in"})
+                "summary": "kernels for amd64, arm64; real mirror", "origin": "built in"})
         );
         assert!(list(&Catalog::embedded().unwrap(), Some(ProfileKind::Driver)).iter().all(|row| row.kind == "driver" && !row.versions.is_empty()));
     }
@@ -275,7 +276,8 @@ mod tests {
         assert_eq!(json["modules"][0]["install"], "extra");
         assert_eq!(
             show(&catalog, "zsf", None).unwrap_err().to_string(),
-            "error: unknown profile `zsf`\n  known     debian, jool, nvidia-open, r8125, v4l2loopback, wireguard, zfs\n  help      did you mean `zfs`?"
+            "error: unknown profile `zsf`\n  known     almalinux, amazon-2, amazon-2023, centos-stream, debian, fedora, opensuse-leap, oracle, rhel, rocky, sles, ubuntu, \
+             jool, nvidia-open, r8125, v4l2loopback, wireguard, zfs\n  help      did you mean `zfs`?"
         );
     }
 

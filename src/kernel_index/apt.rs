@@ -1,42 +1,22 @@
 //! Reading the repositories of the apt family.
 
 use std::collections::HashSet;
-use std::io::BufReader;
 use std::sync::Arc;
 
 use futures::future::try_join_all;
-use serde::{Deserialize, Serialize};
-use tempfile::NamedTempFile;
 
+use super::extract::{Index, Interest, Scan};
 use super::packages::{Stanza, scan};
 use super::release_file::ReleaseFile;
 use super::resolve::Shelf;
 use super::signature::{Fault, Seal, is_frozen};
 use super::{IndexError, RepositoryName};
 use crate::env;
-use crate::fetch::{Fetcher, Kind, decompress, sha256};
+use crate::fetch::{Fetcher, Kind};
 use crate::profile::distro::Repository;
 
 /// Compressions of an index, smallest first.
 const SUFFIXES: [&str; 4] = [".xz", ".zst", ".gz", ""];
-
-/// What is remembered about an index.
-#[derive(Debug, Serialize, Deserialize)]
-struct Extract {
-    /// SHA-256 of the compressed index that it is from.
-    of: String,
-    stanzas: Vec<Stanza>,
-}
-
-/// What of indexes matters.
-pub(super) struct Interest {
-    /// Whether a package matters, by its name.
-    pub(super) wants: Box<dyn Fn(&str) -> bool + Send + Sync>,
-    /// Changes whenever an index may be read differently.
-    pub(super) digest: String,
-    /// Also components that the distro profile does not name (`contrib`, `non-free`).
-    pub(super) every_component: bool,
-}
 
 /// What matters of a repository's packages for these architectures; none if the server has no such suite.
 pub(super) async fn read_repository(
@@ -123,17 +103,9 @@ async fn read_index(
     digest: &str,
 ) -> Result<Vec<Stanza>, IndexError> {
     let suite = format!("{}/dists/{}", repository.url, repository.suite);
-    let key = sha256(format!("{suite}/{path}\n{}", interest.digest).as_bytes());
-    let _turn = fetcher.turn(&key).await;
-    let memory = fetcher.cache_dir().join("index").join(format!("{key}.json"));
-    let before = std::fs::read(&memory).ok().and_then(|bytes| serde_json::from_slice::<Extract>(&bytes).ok());
-    if let Some(extract) = before.filter(|extract| extract.of == digest) {
-        return Ok(extract.stanzas);
-    }
-    let failed = |error| IndexError::Fetch { repository: name.clone(), error: Box::new(error) };
     let by_hash = path.rsplit_once('/').filter(|_| release.by_hash).map(|(directory, _)| format!("{suite}/{directory}/by-hash/SHA256/{digest}"));
     let plain = format!("{suite}/{path}");
-    let file = match by_hash {
+    let fetch = async || match by_hash {
         Some(url) => match fetcher.temporary(Kind::Package, &url, digest).await {
             // Frozen copies of repositories often lack these names.
             Err(error) if error.is_missing() => fetcher.temporary(Kind::Package, &plain, digest).await,
@@ -141,20 +113,6 @@ async fn read_index(
         },
         None => fetcher.temporary(Kind::Package, &plain, digest).await,
     };
-    let stanzas = extract(file.map_err(failed)?, interest).await;
-    let stanzas = stanzas.map_err(|reason| IndexError::Damaged { repository: name.clone(), file: path.to_owned(), reason })?;
-    let extract = Extract { of: digest.to_owned(), stanzas };
-    let bytes = serde_json::to_vec(&extract).unwrap_or_default();
-    fetcher.write("index", &format!("{key}.json"), &bytes).map_err(failed)?;
-    Ok(extract.stanzas)
-}
-
-async fn extract(file: NamedTempFile, interest: &Arc<Interest>) -> Result<Vec<Stanza>, String> {
-    let interest = Arc::clone(interest);
-    let work = move || {
-        let file = file.reopen().map_err(|error| error.to_string())?;
-        let stream = decompress(BufReader::with_capacity(1 << 16, file)).map_err(|error| error.to_string())?;
-        scan(stream, |name| (interest.wants)(name)).map_err(|error| error.to_string())
-    };
-    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(error.to_string()))
+    let scan: Scan = |stream, wants| scan(stream, wants).map_err(|error| error.to_string());
+    Index { name, url: &plain, path, digest, scan }.read(fetcher, interest, fetch).await
 }

@@ -10,6 +10,7 @@ mod buildkit;
 mod daemonset;
 mod defects;
 mod dkms;
+mod families;
 mod files;
 mod forge;
 mod heavy;
