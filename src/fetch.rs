@@ -4,6 +4,7 @@
 
 pub mod source;
 
+mod bundled;
 mod cached;
 mod error;
 mod transfer;
@@ -19,6 +20,7 @@ use sha2::{Digest as _, Sha256};
 use tempfile::NamedTempFile;
 use tokio::sync::{OwnedMutexGuard, Semaphore};
 
+pub use self::bundled::{Download, Origin};
 pub use self::cached::Fetched;
 pub use self::error::{DiskProblem, FetchError, Place, Problem};
 use self::transfer::{Request, Transfers};
@@ -63,6 +65,8 @@ pub struct FetchOptions {
     pub max_age: Duration,
     /// Take the copy of an index from before when its server cannot be reached.
     pub stale_if_unreachable: bool,
+    /// Where everything comes from.
+    pub origin: Origin,
 }
 
 impl FetchOptions {
@@ -71,7 +75,17 @@ impl FetchOptions {
     pub fn new(mirrors: Mirrors, cache_dir: PathBuf) -> Self {
         let timeouts = Timeouts { connect: Duration::from_secs(10), read: Duration::from_secs(30) };
         let retries = Retries { attempts: 4, first_delay: Duration::from_millis(300) };
-        Self { mirrors, cache_dir, extra_ca: None, identity: None, timeouts, retries, max_age: Duration::ZERO, stale_if_unreachable: false }
+        Self {
+            mirrors,
+            cache_dir,
+            extra_ca: None,
+            identity: None,
+            timeouts,
+            retries,
+            max_age: Duration::ZERO,
+            stale_if_unreachable: false,
+            origin: Origin::default(),
+        }
     }
 }
 
@@ -136,41 +150,62 @@ impl Fetcher {
 
     /// The file with this digest: from the cache, which needs no network, or fetched and verified.
     ///
-    /// However many ask for it at once, it is fetched once. The file belongs to the cache and must not be changed.
+    /// However many ask for it at once, it is fetched once. The file belongs to the cache or a bundle, and must not be changed.
     pub async fn verified(&self, kind: Kind, url: &str, sha256: &str) -> Result<PathBuf, FetchError> {
         let asked = self.asked(kind, url);
-        check_digest(&Request { official: url, asked: &asked }, sha256)?;
-        let path = self.cache_dir().join("files").join(sha256);
+        let request = Request { official: url, asked: &asked };
+        check_digest(&request, sha256)?;
         let _turn = self.turns.take(sha256).await;
+        if let Some(path) = self.bundled(&request, sha256).await? {
+            return Ok(path);
+        }
+        let path = self.cached_file(sha256);
         if tokio::fs::try_exists(&path).await.unwrap_or(false) {
             return Ok(path);
         }
-        let part = self.temporary(kind, url, sha256).await?;
+        let part = self.part("files")?;
+        self.save(&request, Some(sha256), part.path()).await?;
         keep(part, &path)?;
         Ok(path)
     }
 
-    /// The file with this digest, fetched and verified, gone when it is dropped. For what is read once.
-    pub async fn temporary(&self, kind: Kind, url: &str, sha256: &str) -> Result<NamedTempFile, FetchError> {
+    /// The file with this digest, fetched and verified, and not kept in the cache. For what is read once.
+    pub async fn temporary(&self, kind: Kind, url: &str, sha256: &str) -> Result<Download, FetchError> {
         let asked = self.asked(kind, url);
         let request = Request { official: url, asked: &asked };
         check_digest(&request, sha256)?;
+        let _turn = self.turns.take(sha256).await;
+        if let Some(path) = self.bundled(&request, sha256).await? {
+            return Ok(Download::Kept(path));
+        }
         let part = self.part("files")?;
-        // Never closed, so this cannot fail; without a permit the transfer would merely not be counted.
-        let _permit = self.limit.acquire().await.ok();
-        self.transfers.save(&request, Some(sha256), part.path()).await?;
-        Ok(part)
+        self.save(&request, Some(sha256), part.path()).await?;
+        Ok(Download::Temporary(part))
     }
 
     /// The SHA-256 of what is at a place now. It is fetched every time, and kept as if it had been known before.
     pub async fn digest_of(&self, kind: Kind, url: &str) -> Result<String, FetchError> {
         let asked = self.asked(kind, url);
+        let request = Request { official: url, asked: &asked };
+        if let Some(sha256) = self.bundled_digest(&request)? {
+            return Ok(sha256);
+        }
         let part = self.part("files")?;
+        let sha256 = self.save(&request, None, part.path()).await?;
+        keep(part, &self.cached_file(&sha256))?;
+        self.record_digest(&request, &sha256).await?;
+        Ok(sha256)
+    }
+
+    /// Fetches into a file; gives its SHA-256.
+    async fn save(&self, request: &Request<'_>, sha256: Option<&str>, path: &Path) -> Result<String, FetchError> {
         // Never closed, so this cannot fail; without a permit the transfer would merely not be counted.
         let _permit = self.limit.acquire().await.ok();
-        let sha256 = self.transfers.save(&Request { official: url, asked: &asked }, None, part.path()).await?;
-        keep(part, &self.cache_dir().join("files").join(&sha256))?;
-        Ok(sha256)
+        self.transfers.save(request, sha256, path).await
+    }
+
+    fn cached_file(&self, sha256: &str) -> PathBuf {
+        self.cache_dir().join("files").join(sha256)
     }
 
     fn asked(&self, kind: Kind, url: &str) -> String {

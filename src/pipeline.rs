@@ -5,7 +5,9 @@ mod boot;
 mod discover;
 pub mod event;
 mod failure;
+mod gather;
 mod inspect;
+mod instructions;
 mod log;
 mod sign;
 mod sources;
@@ -26,7 +28,9 @@ use tokio_util::sync::CancellationToken;
 pub use boot::{boot_plan, boot_record};
 pub use discover::name_modules;
 pub use failure::{TargetError, explain_solve};
+pub use gather::{Gathering, gather};
 pub use inspect::{Inspection, expectations, inspect, kernel_facts};
+pub use instructions::Instructions;
 pub use sign::Signing;
 pub use sources::{firmware, sources};
 
@@ -175,8 +179,11 @@ pub async fn run(
 }
 
 /// Has the builder install each toolchain while headers are still being unpacked. What goes wrong here goes wrong again,
-/// and is told, where the toolchain is used.
+/// and is told, where the toolchain is used. From a bundle, it is not installed.
 async fn warm_up(workshop: &Workshop, targets: &[Target], stop: &CancellationToken) {
+    if workshop.fetcher.bundle().is_some() {
+        return;
+    }
     let mut seen = std::collections::BTreeSet::new();
     let mut solves = Vec::new();
     for target in targets.iter().filter(|target| matches!(target.state, State::Build(_))) {

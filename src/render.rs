@@ -2,6 +2,7 @@
 
 mod context;
 mod inputs;
+mod offline;
 mod plain;
 mod recipe;
 mod repositories;
@@ -9,6 +10,7 @@ mod repositories;
 use std::collections::BTreeMap;
 
 pub use inputs::{fill_inputs, input_annotations, is_current};
+pub use offline::{TOOLCHAIN, has_driver_toolchain, offline_dockerfile, packages, toolchain_key, toolchain_stage};
 pub use plain::dockerfile_for_any_kernel;
 
 use self::context::Context;

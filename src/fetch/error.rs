@@ -6,6 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::bundle::BundleError;
 use crate::error::{Exit, Failure};
 
 /// Why something could not be fetched.
@@ -46,6 +47,9 @@ pub enum FetchError {
         /// Why.
         problem: DiskProblem,
     },
+    /// It is to be taken from a bundle, or to go into one.
+    #[error(transparent)]
+    Bundle(#[from] BundleError),
     /// A transfer failed.
     #[error("`{}`: {problem}", place.asked)]
     Transfer {
@@ -270,6 +274,7 @@ impl From<FetchError> for Failure {
             FetchError::Local { .. } => {
                 Self::new(Exit::Failed, error.to_string()).help("correct the driver profile's `path`; a relative one counts from the profile's directory")
             }
+            FetchError::Bundle(error) => error.into(),
             FetchError::Cache { path, problem } | FetchError::Transfer { problem: Problem::Disk { path, problem }, .. } => disk(&path, &problem),
             FetchError::Transfer { place, problem, attempts } => {
                 let mut failure = transfer(&place.asked, &problem);

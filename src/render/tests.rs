@@ -110,12 +110,16 @@ fn built_in(driver: &str, version: &str, kernel: &str, arch: Arch) -> Target {
 
 /// Compares with a file in `tests/golden/dockerfile`; `SNAPSHOTS=overwrite` writes it.
 fn check(name: &str, target: &Target) {
+    check_text(name, &dockerfile(target, &Mirrors::default()).unwrap());
+}
+
+pub(super) fn check_text(name: &str, text: &str) {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/golden/dockerfile/{name}.Dockerfile"));
-    snapbox::assert_data_eq!(dockerfile(target, &Mirrors::default()).unwrap(), snapbox::Data::read_from(&path, None).raw());
+    snapbox::assert_data_eq!(text, snapbox::Data::read_from(&path, None).raw());
 }
 
 /// A kernel of each distribution.
-const OF_DISTROS: &[(&str, &str, &str)] = &[
+pub(super) const OF_DISTROS: &[(&str, &str, &str)] = &[
     ("almalinux", "9", "5.14.0-570.12.1.el9_6.x86_64"),
     ("amazon-2", "2", "5.10.240-238.955.amzn2.x86_64"),
     ("amazon-2023", "2023", "6.12.64-87.122.amzn2023.x86_64"),
@@ -130,7 +134,7 @@ const OF_DISTROS: &[(&str, &str, &str)] = &[
     ("ubuntu", "jammy", "5.15.0-119-generic"),
 ];
 
-fn of_distro(distro: &str, release: &str, kernel: &str) -> Target {
+pub(super) fn of_distro(distro: &str, release: &str, kernel: &str) -> Target {
     let catalog = Catalog::embedded().unwrap();
     let profile = catalog.distro(distro).unwrap();
     let compiler = profile.release(release).unwrap().default_compiler.clone().unwrap();
@@ -160,7 +164,7 @@ fn each_distribution_renders_as_people_have_read_it() {
 }
 
 /// Every `RUN` is a script that shellcheck has nothing to say about, save that some lists have one word.
-fn shellcheck(dockerfile: &str) {
+pub(super) fn shellcheck(dockerfile: &str) {
     use std::io::Write as _;
     let lines = dockerfile.replace("\\\n", " ");
     for run in lines.lines().filter_map(|line| line.strip_prefix("RUN ")) {
