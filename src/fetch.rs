@@ -7,6 +7,7 @@ pub mod source;
 mod bundled;
 mod cached;
 mod error;
+mod logins;
 mod transfer;
 mod tree;
 mod unpack;
@@ -23,6 +24,7 @@ use tokio::sync::{OwnedMutexGuard, Semaphore};
 pub use self::bundled::{Download, Origin};
 pub use self::cached::Fetched;
 pub use self::error::{DiskProblem, FetchError, Place, Problem};
+use self::logins::Logins;
 use self::transfer::{Request, Transfers};
 pub(crate) use self::unpack::{decompress, open_deb};
 use crate::env;
@@ -57,6 +59,8 @@ pub struct FetchOptions {
     pub extra_ca: Option<PathBuf>,
     /// Certificate and key (PEM) to show to servers that ask for one.
     pub identity: Option<PathBuf>,
+    /// Logins for servers, as `apt_auth.conf(5)` has them.
+    pub logins: Option<PathBuf>,
     /// When to give up waiting.
     pub timeouts: Timeouts,
     /// When to try again.
@@ -80,6 +84,7 @@ impl FetchOptions {
             cache_dir,
             extra_ca: None,
             identity: None,
+            logins: None,
             timeouts,
             retries,
             max_age: Duration::ZERO,
@@ -132,7 +137,8 @@ impl Fetcher {
         // A machine without `ca-certificates` makes the first one fail, though mirrors may well be plain HTTP.
         let client = builder().tls_certs_merge(authorities.clone()).build().or_else(|_| builder().tls_certs_only(authorities).build());
         let client = client.map_err(|error| FetchError::Client(error::innermost(&error)))?;
-        let transfers = Transfers { client, timeouts: options.timeouts, retries: options.retries };
+        let logins = options.logins.as_deref().map(Logins::load).transpose()?.unwrap_or_default();
+        let transfers = Transfers { client, timeouts: options.timeouts, retries: options.retries, logins };
         Ok(Self { transfers, options, limit: Semaphore::new(TRANSFERS), turns: Turns::default(), swept: Mutex::default() })
     }
 
@@ -140,6 +146,12 @@ impl Fetcher {
     #[must_use]
     pub fn mirrors(&self) -> &Mirrors {
         &self.options.mirrors
+    }
+
+    /// Whether servers are trusted that only additional authorities vouch for.
+    #[must_use]
+    pub fn has_authorities(&self) -> bool {
+        self.options.extra_ca.is_some()
     }
 
     /// Where downloads are kept.

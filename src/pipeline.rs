@@ -189,13 +189,13 @@ async fn warm_up(workshop: &Workshop, targets: &[Target], stop: &CancellationTok
     for target in targets.iter().filter(|target| matches!(target.state, State::Build(_))) {
         let key = (&target.distro.release.id, &target.toolchain.packages, target.toolchain.build_arch, &target.driver.build().packages);
         if seen.insert(format!("{key:?}"))
-            && let Ok(dockerfile) = render::dockerfile(target, &workshop.options.mirrors)
+            && let Ok(Instructions { dockerfile, .. }) = Instructions::of(target, &workshop.fetcher, &workshop.options.base_digests).await
         {
             let number = solves.len();
             solves.push(async move {
                 let request = SolveRequest {
                     name: format!("toolchain of {} {}", target.distro.profile.id, target.distro.release.id),
-                    dockerfile: dockerfile.into(),
+                    dockerfile,
                     stage: "warm".into(),
                     build_args: Vec::new(),
                     context: Vec::new(),

@@ -89,6 +89,7 @@ fn toolchains_are_known_by_what_they_are_made_from() {
     draft.keep(part, Digest::of(b"root").hex(), "a toolchain").unwrap();
     draft.toolchain("key", Digest::of(b"root").hex());
     draft.finish("kmodforge 0.1.0", 7, true).unwrap();
+    drop(draft);
     let bundle = Bundle::open(folder.path()).unwrap();
     assert_eq!(bundle.toolchain("key", "x").unwrap().0, file(folder.path(), b"root"));
     assert!(bundle.toolchain("other", "x").is_err());

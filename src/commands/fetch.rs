@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::build::{jobs, workshop};
 use super::builder::connect_unless_cancelled;
-use super::session::{Session, source_date_epoch, temporary_folder};
+use super::session::{Session, load_catalog, source_date_epoch, temporary_folder};
 use super::{selection, solving};
 use crate::builder::Builder;
 use crate::bundle::Draft;
@@ -26,6 +26,8 @@ use crate::ui::{Ui, size};
 /// # Errors
 /// When nothing could be begun, or the bundle cannot be written; what becomes of single targets is shown and told by the exit status.
 pub async fn run(global: &GlobalArgs, args: &FetchArgs, ui: &Ui, cancel: CancellationToken) -> Result<Exit, Failure> {
+    // What is wrong with profiles and project is told before anything is written.
+    load_catalog(global, &args.select.project)?;
     let draft = Arc::new(Draft::open(&args.output)?);
     let session = Session::with_origin(global, &args.select.project, Origin::Recorded(draft.clone()))?;
     let plan = tokio::select! {

@@ -66,7 +66,8 @@ impl Session {
         options.max_age = INDEX_FRESH;
         options.origin = origin;
         options.identity = client_certificate();
-        options.extra_ca = env::var("KMODFORGE_CA").map(PathBuf::from);
+        options.extra_ca = authorities();
+        options.logins = logins();
         if let Some(patience) = patience()? {
             options.timeouts = Timeouts { connect: options.timeouts.connect.min(patience), read: patience };
         }
@@ -119,6 +120,16 @@ impl Session {
 /// File with the certificate and key that package repositories may ask for: a subscription's, say.
 pub fn client_certificate() -> Option<PathBuf> {
     env::var("KMODFORGE_CLIENT_CERTIFICATE").map(PathBuf::from)
+}
+
+/// File with certificates of authorities to trust besides the system's.
+pub fn authorities() -> Option<PathBuf> {
+    env::var("KMODFORGE_CA").map(PathBuf::from)
+}
+
+/// File with logins for repositories and servers of sources.
+pub fn logins() -> Option<PathBuf> {
+    env::var("KMODFORGE_APT_AUTH").map(PathBuf::from)
 }
 
 /// Profiles and the project file, checked against each other.

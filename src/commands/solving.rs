@@ -1,12 +1,11 @@
 //! What every solve of a run has in common.
 
-use std::path::Path;
-
-use super::session::client_certificate;
+use super::session::{authorities, client_certificate};
 use crate::builder::{Network, Secret, SolveOptions};
 use crate::cli::{SecretArg, SecretSource, SolveArgs};
 use crate::env;
 use crate::error::{Exit, Failure};
+use crate::render;
 
 /// Secrets that rendered Dockerfiles use.
 const SECRETS: [&str; 1] = ["apt-auth"];
@@ -16,14 +15,56 @@ const SECRETS: [&str; 1] = ["apt-auth"];
 /// # Errors
 /// When a secret cannot be read.
 pub fn options(args: &SolveArgs, offline: bool) -> Result<SolveOptions, Failure> {
-    let certificate = client_certificate().map(|file| certificate_secret(&file));
+    let mut secrets = args.secrets.iter().map(read_secret).collect::<Result<Vec<_>, _>>()?;
+    secrets.extend(shared_secrets(!args.secrets.is_empty())?);
     Ok(SolveOptions {
-        secrets: args.secrets.iter().map(read_secret).chain(certificate).collect::<Result<_, _>>()?,
+        secrets,
         network: if offline && args.network == Network::Sandbox { Network::None } else { args.network },
+        proxies: if offline { Vec::new() } else { proxies(args.network) },
         cache_from: args.cache_from.clone(),
         cache_to: args.cache_to.clone(),
         no_cache: args.no_cache,
     })
+}
+
+/// What the session shows to servers, or believes of them, the build does as well. `logins`: those of the command line go before.
+fn shared_secrets(logins: bool) -> Result<Vec<Secret>, Failure> {
+    let mut secrets = Vec::new();
+    let files = [
+        ("client-certificate", client_certificate(), "KMODFORGE_CLIENT_CERTIFICATE"),
+        ("authorities", authorities(), "KMODFORGE_CA"),
+        ("apt-auth", super::session::logins().filter(|_| !logins), "KMODFORGE_APT_AUTH"),
+    ];
+    for (id, file, variable) in files {
+        let Some(file) = file else { continue };
+        let mut data = std::fs::read(&file).map_err(|error| Failure::new(Exit::Usage, format!("{variable}: `{}` cannot be read: {error}", file.display())))?;
+        if id == "authorities" {
+            // What is mounted takes the place of what the image trusts.
+            let system = env::system_authorities().and_then(|file| std::fs::read(file).ok());
+            data.extend(system.into_iter().flat_map(|system| [b"\n".into(), system].concat()));
+        }
+        secrets.push(Secret { id: id.to_owned(), data: data.into() });
+    }
+    if secrets.iter().any(|secret| secret.id == "authorities") {
+        secrets.push(Secret { id: "apt-authorities".to_owned(), data: render::APT_AUTHORITIES.as_bytes().into() });
+    }
+    Ok(secrets)
+}
+
+/// The proxies of this program are those of build steps, too. One on loopback is another machine's for them, unless they see the builder's network.
+fn proxies(network: Network) -> Vec<(String, String)> {
+    let is_loopback = |proxy: &str| {
+        let host = proxy.rsplit("://").next().unwrap_or_default();
+        let host = host.rsplit('@').next().unwrap_or_default();
+        ["localhost", "127.", "[::1]"].iter().any(|start| host.starts_with(start))
+    };
+    let mut found = Vec::new();
+    for name in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"] {
+        let value = env::var(&name.to_lowercase()).or_else(|| env::var(name));
+        let reaches = |value: &String| name == "NO_PROXY" || network == Network::Host || !is_loopback(value);
+        found.extend(value.filter(reaches).map(|value| (name.to_owned(), value)));
+    }
+    found
 }
 
 fn read_secret(secret: &SecretArg) -> Result<Secret, Failure> {
@@ -38,11 +79,4 @@ fn read_secret(secret: &SecretArg) -> Result<Secret, Failure> {
         SecretSource::Env(name) => env::var(name).ok_or_else(|| Failure::new(Exit::Usage, format!("the secret's variable `{name}` is not set")))?.into_bytes(),
     };
     Ok(Secret { id: secret.id.clone(), data: data.into() })
-}
-
-/// What the session shows to package repositories, the build shows as well.
-fn certificate_secret(file: &Path) -> Result<Secret, Failure> {
-    let data = std::fs::read(file)
-        .map_err(|error| Failure::new(Exit::Usage, format!("KMODFORGE_CLIENT_CERTIFICATE: `{}` cannot be read: {error}", file.display())))?;
-    Ok(Secret { id: "client-certificate".to_owned(), data: data.into() })
 }

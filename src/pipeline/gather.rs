@@ -16,7 +16,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio_util::sync::CancellationToken;
 
 use super::event::{Event, Phase};
-use super::instructions::toolchain_name;
+use super::instructions::{Instructions, toolchain_name};
 use super::target::{Place, Story, blocking};
 use super::together::Slot;
 use super::{Once, TargetError, Workshop, blank_record};
@@ -110,7 +110,7 @@ impl Gathering<'_> {
         if blocking(move || Ok(keep && draft.held_toolchain(&held.0, &held.1))).await? {
             return Ok(());
         }
-        let dockerfile: Arc<str> = render::dockerfile(&story.target, &self.workshop.options.mirrors)?.into();
+        let Instructions { dockerfile, .. } = Instructions::of(&story.target, &self.workshop.fetcher, &self.workshop.options.base_digests).await?;
         let tar = story.solve(&dockerfile, render::toolchain_stage(&dockerfile), Vec::new()).await?;
         story.tell("compressing what was installed");
         let archive = blocking({

@@ -28,7 +28,8 @@ impl Instructions {
     /// When the target cannot be rendered, or the bundle lacks something.
     pub async fn of(target: &Target, fetcher: &Fetcher, base_digests: &BTreeMap<String, Digest>) -> Result<Self, TargetError> {
         let Some(bundle) = fetcher.bundle().cloned() else {
-            return Ok(Self { dockerfile: render::dockerfile(target, fetcher.mirrors())?.into(), files: Vec::new() });
+            let render = if fetcher.has_authorities() { render::dockerfile_with_authorities } else { render::dockerfile };
+            return Ok(Self { dockerfile: render(target, fetcher.mirrors())?.into(), files: Vec::new() });
         };
         let dockerfile = render::offline_dockerfile(target, fetcher.mirrors())?.into();
         let packages = render::packages(target).map(async |(path, package)| {

@@ -96,7 +96,7 @@ fn links_of_the_programs_are_pairs_of_words() {
 }
 
 /// A target of the built-in profiles; the kernel's packages are invented.
-fn built_in(driver: &str, version: &str, kernel: &str, arch: Arch) -> Target {
+pub(super) fn built_in(driver: &str, version: &str, kernel: &str, arch: Arch) -> Target {
     let catalog = Catalog::embedded().unwrap();
     let group = Group {
         drivers: vec![(catalog.driver(driver).unwrap().clone().into(), Some(version.parse().unwrap()))],
@@ -180,7 +180,7 @@ pub(super) fn shellcheck(dockerfile: &str) {
     }
 }
 
-fn newest(driver: &str) -> String {
+pub(super) fn newest(driver: &str) -> String {
     Catalog::embedded().unwrap().driver(driver).unwrap().versions[0].version.to_string()
 }
 

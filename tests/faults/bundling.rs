@@ -29,7 +29,7 @@ fn close(world: &World) {
 }
 
 fn forget(world: &World) {
-    fs::remove_dir_all(world.path("cache")).unwrap();
+    let _ = fs::remove_dir_all(world.path("cache"));
     world.bench.clear();
 }
 
@@ -118,13 +118,29 @@ async fn what_the_bundle_was_not_made_for() {
     assert!(world.bench.solved("artifacts").is_empty() && world.tags().is_empty());
     assert_data_eq!(
         told,
-        str![[r"
+        str![[r#"
 error: `http://SITE/debian/pool/linux-headers-6.1.0-54-amd64_6.1.192-2_amd64.deb` is not in the bundle `bundle`
   made for  kmf 1.0 for 6.1.0-56-amd64 (debian bookworm, amd64)
   target    kmf 1.0 for 6.1.0-54-amd64 (debian bookworm, amd64)
   help      fetch again where there is a network, with this among what is selected: kmodforge fetch … --output bundle
 exit 1
-"]]
+error: `http://SITE/kmf-1.0.tar` is not in the bundle `bundle`
+  made for  kmf 1.0 for 6.1.0-56-amd64 (debian bookworm, amd64)
+  target    kmf 1.0 for 6.1.0-56-amd64 (debian bookworm, amd64)
+  help      fetch again where there is a network, with this among what is selected: kmodforge fetch … --output bundle
+exit 1
+error: `toolchain of debian bookworm for amd64: gcc-12` is not in the bundle `bundle`
+  made for  kmf 1.0 for 6.1.0-56-amd64 (debian bookworm, amd64)
+  target    kmf 1.0 for 6.1.0-56-amd64 (debian bookworm, amd64)
+  help      fetch again where there is a network, with this among what is selected: kmodforge fetch … --output bundle
+exit 1
+error: `http://SITE/old/20260301T000000Z/dists/bookworm/InRelease` is not in the bundle `bundle`
+  for       the repository `bookworm` of http://SITE/old/20260301T000000Z
+  made for  kmf 1.0 for 6.1.0-56-amd64 (debian bookworm, amd64)
+  help      fetch again where there is a network, with this among what is selected: kmodforge fetch … --output bundle
+exit 1
+
+"#]]
     );
 }
 
@@ -168,8 +184,35 @@ async fn what_is_no_bundle() {
     told += &world.run(&["fetch", "--driver", "kmf", "--kernel", "latest"]).await.ended(2).errors();
     assert_data_eq!(
         told,
-        str![[r"
-"]]
+        str![[r#"
+error: there is no bundle in `nowhere`
+  help      make it where there is a network: kmodforge fetch … --output nowhere
+exit 2
+error: the bundle `bundle` was made by a newer version
+  found     schema 2, by kmodforge 0.1.0
+  expected  schema 1 or older
+  help      build with that version, or fetch with this one
+exit 2
+error: the bundle `bundle` was made by a newer version
+  found     schema 2, by kmodforge 0.1.0
+  expected  schema 1 or older
+  help      build with that version, or fetch with this one
+exit 2
+error: `bundle/bundle.json` cannot be read: EOF while parsing an object at line 1 column 1
+  help      copy the bundle again, or fetch again: what is good in it is kept
+exit 1
+error: `full` holds something else than a bundle
+  found     notes.txt
+  help      name a folder that is empty or not there yet: --output DIR
+exit 2
+error: the bundle `full/notes.txt` cannot be written: Not a directory (os error 20)
+  help      make room, or name another folder: --output DIR; what is in it already is kept
+exit 1
+error: the following required arguments were not provided:
+  --output <DIR>
+exit 2
+
+"#]]
     );
 }
 
@@ -184,8 +227,16 @@ async fn a_folder_without_room_or_that_cannot_be_written() {
     }
     assert_data_eq!(
         told,
-        str![[r"
-"]]
+        str![[r#"
+error: the bundle `bundle` cannot be written: no space left on the disk
+  target    kmf 1.0 for 6.1.0-56-amd64 (debian bookworm, amd64)
+  help      make room, or name another folder: --output DIR; what is in it already is kept
+exit 1
+error: the bundle `bundle` cannot be written: Read-only file system (os error 30)
+  help      make room, or name another folder: --output DIR; what is in it already is kept
+exit 1
+
+"#]]
     );
 }
 
@@ -213,8 +264,13 @@ async fn targets_that_cannot_be_fetched_leave_the_others() {
     let ran = world.run(&["fetch", "--driver", "kmf", "--kernel", "6.1.0-5[56]-amd64", "--output", "bundle"]).await.ended(1);
     assert_data_eq!(
         ran.errors(),
-        str![[r"
-"]]
+        str![[r#"
+error: `http://SITE/debian/pool/linux-headers-6.1.0-55-amd64_6.1.192-2_amd64.deb` does not exist: 404 Not Found
+  target    kmf 1.0 for 6.1.0-55-amd64 (debian bookworm, amd64)
+  help      check the address; a mirror may not have the file (any more)
+exit 1
+
+"#]]
     );
     assert!(ran.err.contains("\n1 target not fetched; run again: what is there stays\n"), "{}", ran.err);
     close(&world);
@@ -232,8 +288,12 @@ async fn a_fetch_that_is_broken_off_leaves_nothing_half() {
     let ran = world.finish(child).await.ended(130);
     assert_data_eq!(
         ran.errors(),
-        str![[r"
-"]]
+        str![[r#"
+error: interrupted before `bundle` was complete
+  help      run again: what was fetched stays
+exit 130
+
+"#]]
     );
     assert!(!world.path("work/bundle/bundle.json").exists());
     assert!(world.files("work/bundle").iter().all(|name| !name.contains("part")), "{:?}", world.files("work/bundle"));
@@ -241,21 +301,26 @@ async fn a_fetch_that_is_broken_off_leaves_nothing_half() {
     world.run(&FETCH).await.ended(0);
 }
 
-/// What was valid when it was fetched is valid for ever in its bundle; what had expired by then is not.
+/// What was valid when it was fetched stays valid in its bundle: that moment counts, not the clock.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_bundle_does_not_expire() {
+async fn a_bundle_is_judged_by_the_time_when_it_was_filled() {
     let world = World::new().await;
     let path = "/debian/dists/bookworm/InRelease";
     let signed = String::from_utf8(world.site.get(path)).unwrap();
     let text = kmodforge::openpgp::Clearsigned::parse(&signed).unwrap().text;
-    let expiring = text.replace("Suite: bookworm\n", "Suite: bookworm\nValid-Until: Fri, 02 Jan 2026 00:00:00 UTC\n");
-    world.site.put(path, Page::Bytes(crate::signing::clearsign(&expiring).into_bytes()));
-    world.write("kmodforge.yaml", "mirrors: {frozen: true}\n");
+    let date = std::process::Command::new("date").args(["--utc", "--date=1 hour", "+%a, %d %b %Y %T UTC"]).env("LC_ALL", "C").output().unwrap();
+    let until = format!("Suite: bookworm\nValid-Until: {}", String::from_utf8(date.stdout).unwrap());
+    world.site.put(path, Page::Bytes(crate::signing::clearsign(&text.replace("Suite: bookworm\n", &until)).into_bytes()));
     world.run(&FETCH).await.ended(0);
-    fs::remove_file(world.path("work/kmodforge.yaml")).unwrap();
     close(&world);
+    offline(&world, "latest", &[]).await.ended(0);
+    let fetched = contents(&world).fetched;
+    change(&world, |contents| contents["fetched"] = (fetched + 7200).into());
     let said = offline(&world, "latest", &[]).await.ended(1).errors();
-    assert!(said.starts_with("error: the repository `bookworm` of http://SITE/debian expired"), "{said}");
+    assert!(said.starts_with("error: the repository `bookworm` of http://SITE/debian has expired"), "{said}");
+    change(&world, |contents| contents["fetched"] = (fetched - 7200).into());
+    let said = offline(&world, "latest", &[]).await.ended(1).errors();
+    assert!(said.contains("from the future"), "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

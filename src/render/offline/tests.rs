@@ -1,9 +1,15 @@
-use crate::render::tests::{OF_DISTROS, check_text, of_distro, shellcheck};
+use crate::render::tests::{OF_DISTROS, built_in, check_text, newest, of_distro, shellcheck};
 use super::*;
+use crate::arch::Arch;
 use crate::fixture;
 
 fn target() -> Target {
     fixture::target("v4l2loopback", "6.1.0-56-amd64")
+}
+
+/// A driver whose build needs packages of its own.
+fn zfs() -> Target {
+    built_in("zfs", &newest("zfs"), "6.1.0-56-amd64", Arch::Amd64)
 }
 
 #[test]
@@ -30,7 +36,7 @@ fn fetches_nothing_whatever_the_family() {
 
 #[test]
 fn is_as_people_have_read_it() {
-    check_text("offline-apt", &offline_dockerfile(&fixture::target("zfs", "6.1.0-56-amd64"), &Mirrors::default()).unwrap());
+    check_text("offline-apt", &offline_dockerfile(&zfs(), &Mirrors::default()).unwrap());
     let (distro, release, kernel) = OF_DISTROS.iter().find(|(distro, ..)| *distro == "fedora").unwrap();
     check_text("offline-dnf", &offline_dockerfile(&of_distro(distro, release, kernel), &Mirrors::default()).unwrap());
 }
@@ -40,7 +46,7 @@ fn a_toolchain_is_known_by_what_it_is_made_from() {
     let key = |target: &Target| toolchain_key(target, None).unwrap();
     let same = key(&target());
     assert_eq!(key(&fixture::target("v4l2loopback", "6.1.0-55-amd64")), same, "kernels of one compiler share it");
-    assert_ne!(key(&fixture::target("zfs", "6.1.0-56-amd64")), same, "a driver with packages of its own");
+    assert_ne!(key(&zfs()), same, "a driver with packages of its own");
     assert_ne!(toolchain_key(&target(), Some(&Digest::of(b"base"))).unwrap(), same);
     let mut other = target();
     let mut toolchain = other.toolchain.as_ref().clone();
@@ -48,7 +54,7 @@ fn a_toolchain_is_known_by_what_it_is_made_from() {
     other.toolchain = toolchain.into();
     assert_ne!(key(&other), same);
     assert_eq!(toolchain_stage(&dockerfile(&target(), &Mirrors::default()).unwrap()), "toolchain");
-    assert!(has_driver_toolchain(&fixture::target("zfs", "6.1.0-56-amd64")));
+    assert!(has_driver_toolchain(&zfs()));
 }
 
 /// Elsewhere the kernel's configuration decides on the compiler, so that each kernel may have another one.
