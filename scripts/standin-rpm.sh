@@ -10,14 +10,10 @@
 # FOLDER/kernels         lines `DISTRO RELEASE KERNEL`: what is to be found there
 # Kept in the tools cache, and made anew after KMODFORGE_BASE_DAYS (30) days.
 set -euo pipefail
-HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-# shellcheck source=scripts/lib.sh
-. "$HERE/lib.sh"
+# shellcheck source=scripts/standin.sh
+. "$(dirname "${BASH_SOURCE[0]}")/standin.sh"
 
-ARCH=$(dpkg --print-architecture)
-readonly RPM_ARCH=x86_64 REVISION=1
-[ "$ARCH" = amd64 ] || die "the stand-in is made of packages for amd64"
-export SOURCE_DATE_EPOCH=1700000000
+readonly RPM_ARCH=x86_64 REVISION=1 LIBRARIES=usr/lib64
 
 # DISTRO RELEASE PACKAGE VERSION-REVISION REPOSITORIES (the first has the headers) COMPILER: what each distribution publishes.
 # `usual` is gcc 12, which Debian's kernel was compiled by; with `other:NAME:PROGRAM`, gcc is 11 and 12 is to be installed beside it.
@@ -31,36 +27,6 @@ amazon-2023   2023 kernel6.12-devel 6.12.64-87.122.amzn2023        cdn.amazonlin
 '
 # Keys that the profiles name, in the base image.
 readonly KEYS='fedora-43-primary centosofficial-SHA256 Rocky-9 AlmaLinux-9 oracle amazon-linux-2023'
-
-recipe_key() { { machine_suite; cat "$0" "$HERE/lib.sh"; } | sha256sum | cut -c1-16; }
-
-is_fresh() { [ -f "$1/kernels" ] && [ -z "$(find "$1/kernels" -mtime "+${KMODFORGE_BASE_DAYS:-30}")" ]; }
-
-# Debian's root with dnf. What the profiles have installed is taken out, so that nothing works unless it is installed.
-make_root() { # WORK
-    local work=$1 suite mirror
-    suite=$(machine_suite)
-    mirror=$(debian_mirror main)
-    mmdebstrap --quiet --variant=minbase --mode=root --format=directory --aptopt='Acquire::Check-Valid-Until "false"' --aptopt='Acquire::Languages "none"' \
-        --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/locale/*' --dpkgopt='path-exclude=/usr/share/doc/*' \
-        --hook-dir=/usr/share/mmdebstrap/hooks/merged-usr \
-        --include=dnf,zypper,rpm,rpm2cpio,curl,cpio,gcc-11,gcc-12,binutils,make,kmod,libelf1,busybox-static,libreadline8,findutils,ca-certificates \
-        "$suite" "$work/root" "deb $mirror $suite main" </dev/null >"$work/log" 2>&1
-}
-
-fetch_headers() { # WORK: leaves WORK/headers, in one directory as RPM distributions have them
-    local work=$1 release abi
-    mkdir -p "$work/debs"
-    release=$(apt-cache depends linux-headers-amd64 | sed -n 's/.*Depends: linux-headers-\(6.*-amd64\)$/\1/p' | head -1)
-    [ -n "$release" ] || die "this machine's apt knows no linux-headers-amd64"
-    abi=${release%-amd64}
-    (cd "$work/debs" && apt-get -qq -o APT::Sandbox::User=root download "linux-headers-$release" "linux-headers-$abi-common" "linux-kbuild-${release%.0-*}") >&2
-    for deb in "$work"/debs/*.deb; do dpkg-deb -x "$deb" "$work/unpacked"; done
-    cp -a "$work/unpacked/usr/src/linux-headers-$abi-common" "$work/headers"
-    (cd "$work/headers" && rm scripts tools && find arch -mindepth 1 -maxdepth 1 ! -name x86 ! -name arm ! -name Kconfig -exec rm -r {} +)
-    cp -a "$work"/unpacked/usr/lib/linux-kbuild-*/{scripts,tools} "$work/headers/"
-    (cd "$work/unpacked/usr/src/linux-headers-$release" && cp -a --parents .config Module.symvers arch include "$work/headers/")
-}
 
 # spec NAME VERSION-REVISION ARCH [LINE]: a package of the files below $STAGE/NAME; the default package of a specification is not made.
 spec() {
@@ -83,23 +49,6 @@ build_rpm() { # NAME VERSION-REVISION ARCH TARGET…: builds, signs, and links t
     shift 3
     for target in "$@"; do mkdir -p "$target/Packages"; find "$out" -name '*.rpm' -exec ln -f -t "$target/Packages" {} +; done
 }
-
-stage() { # NAME FILE…: files of the root, at the places where RPM distributions have them
-    local name=$1 file to
-    shift
-    mkdir -p "$STAGE/$name"
-    for file in "$@"; do
-        case $file in
-        */x86_64-linux-gnu/*) to=usr/lib64/${file##*/} ;;
-        /lib*) to=usr$file ;;
-        *) to=${file#/} ;;
-        esac
-        mkdir -p "$(dirname "$STAGE/$name/$to")"
-        cp -a "$WORK/root$file" "$STAGE/$name/$to"
-    done
-}
-
-library() { (cd "$WORK/root" && find usr/lib/x86_64-linux-gnu -maxdepth 1 -name "$1" -printf '/%p\n'); }
 
 stage_programs() {
     local name
@@ -159,18 +108,6 @@ strip_root() {
     for key in $KEYS; do cp "$WORK/key" "$WORK/root/etc/pki/rpm-gpg/RPM-GPG-KEY-$key"; done
 }
 
-make_key() {
-    export GNUPGHOME=$WORK/gnupg
-    mkdir -m 700 "$GNUPGHOME"
-    gpg --batch --quiet --passphrase '' --quick-gen-key standin rsa2048 sign never 2>>"$WORK/log"
-    gpg --armor --export standin >"$WORK/key"
-}
-
-link_program() { # NAME PATH TARGET
-    mkdir -p "$(dirname "$STAGE/$1$2")"
-    ln -s "$3" "$STAGE/$1$2"
-}
-
 # The headers as the distribution packages them: one directory, no link in /lib/modules, its own names for release and compiler.
 stage_headers() { # NAME RELEASE
     local directory=$STAGE/$1/usr/src/kernels/$2 text='gcc (GCC) 12.2.0 20220819 (Red Hat 12.2.0-1)'
@@ -178,13 +115,6 @@ stage_headers() { # NAME RELEASE
     mkdir -p "${directory%/*}"
     cp -al "$WORK/headers" "$directory"
     rename_kernel "$directory" "$2" "$text"
-}
-
-rename_kernel() { # DIRECTORY RELEASE COMPILER
-    local file
-    for file in include/generated/utsrelease.h include/config/kernel.release .config include/config/auto.conf include/generated/autoconf.h; do
-        [ ! -e "$1/$file" ] || sed --in-place "s/$KERNEL/$2/g; s/\\(CONFIG_CC_VERSION_TEXT[= ]\"\\)[^\"]*/\\1$3/" "$1/$file"
-    done
 }
 
 # As SUSE packages them: generated files of a flavour in one package, sources in another, which is asked for without the number of its rebuild.
@@ -246,10 +176,8 @@ make_distribution() { # DISTRO RELEASE PACKAGE VERSION REPOSITORIES COMPILER
 
 make_all() {
     local name line
-    STAGE=$WORK/stage
-    make_root "$WORK"
+    make_root "$WORK" cpio,curl,dnf,gcc-11,libreadline8,rpm,rpm2cpio,zypper
     fetch_headers "$WORK"
-    KERNEL=$(sed 's/.*"\(.*\)".*/\1/' "$WORK/headers/include/generated/utsrelease.h")
     make_key
     stage_programs
     strip_root
@@ -272,31 +200,4 @@ make_all() {
     mv "$WORK/kernels" "$WORK/out/kernels"
 }
 
-FOLDER=$TOOLS/standin/rpm-$(recipe_key)
-if ! is_fresh "$FOLDER"; then
-    need_root "making the stand-in"
-    mkdir -p "$TOOLS/standin"
-    exec 9>"$TOOLS/standin/.rpm.lock"
-    flock 9
-fi
-if ! is_fresh "$FOLDER"; then
-    WORK=$(mktemp -d "$TOOLS/standin/work.XXXXXX")
-    trap 'rm -rf --one-file-system "$WORK"' EXIT
-    say "making a stand-in for RPM distributions, once, about a minute"
-    # Not `(make_all) || …`: there, the shell would go on after whatever fails.
-    set +e
-    (
-        set -e
-        make_all
-    )
-    status=$?
-    set -e
-    [ $status = 0 ] || {
-        tail -20 "$WORK/log" >&2
-        die "the stand-in could not be made"
-    }
-    rm -rf "$FOLDER"
-    mv "$WORK/out" "$FOLDER"
-    find "$TOOLS/standin" -mindepth 1 -maxdepth 1 -name 'rpm-*' -mtime "+${KMODFORGE_BASE_DAYS:-30}" ! -path "$FOLDER" -exec rm -rf {} +
-fi
-echo "$FOLDER"
+publish_standin rpm "RPM distributions"
