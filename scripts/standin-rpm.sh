@@ -23,6 +23,8 @@ centos-stream 10   kernel-devel     6.12.0-150.el10                mirror.stream
 rocky         9    kernel-rt-devel  5.14.0-570.12.1.el9_6          dl.rockylinux.org/pub/rocky/9/RT/x86_64/os,dl.rockylinux.org/pub/rocky/9/BaseOS/x86_64/os usual
 almalinux     9    kernel-devel     5.14.0-503.11.1.el9_5          repo.almalinux.org/almalinux/9/AppStream/x86_64/os,repo.almalinux.org/almalinux/9/BaseOS/x86_64/os usual
 oracle        8    kernel-uek-devel 5.15.0-313.189.5.el8uek        yum.oracle.com/repo/OracleLinux/OL8/UEKR7/x86_64,yum.oracle.com/repo/OracleLinux/OL8/baseos/latest/x86_64 other:gcc-toolset-12-gcc:/opt/rh/gcc-toolset-12/root/usr/bin/gcc
+azurelinux    3.0  kernel-devel     6.6.134.1-2.azl3               packages.microsoft.com/azurelinux/3.0/prod/base/x86_64 usual
+opensuse-leap 15.6 kernel-default-devel 6.4.0-150600.23.25.2       download.opensuse.org/update/leap/15.6/sle,download.opensuse.org/update/leap/15.6/oss,download.opensuse.org/distribution/leap/15.6/repo/oss usual
 amazon-2023   2023 kernel6.12-devel 6.12.64-87.122.amzn2023        cdn.amazonlinux.com/al2023/core/guids/0/x86_64 other:gcc12:/usr/bin/gcc12-gcc
 '
 # Keys that the profiles name, in the base image.
@@ -83,6 +85,11 @@ stage_programs() {
         stage libselinux1 $(library 'libselinux.so.1*')
         stage liblzma5 $(library 'liblzma.so.5*')
         stage libz1 $(library 'libz.so.1*')
+        # As Azure Linux calls them.
+        stage busybox /usr/bin/busybox
+        stage readline $(library 'libreadline.so.8*')
+        stage zstd-libs $(library 'libzstd.so.1*')
+        # As SUSE calls them.
         stage libzstd1 $(library 'libzstd.so.1*')
         stage coreutils $(dpkg-query --root "$WORK/root" --listfiles coreutils | grep '/bin/' | while read -r file; do echo "/usr/bin/${file##*/}"; done)
     }
@@ -91,7 +98,8 @@ stage_programs() {
     mv "$STAGE/coreutils-single/usr/bin/busybox" "$STAGE/coreutils-single/usr/bin/coreutils"
     mkdir -p "$STAGE/bash/usr/share/licenses/bash"
     echo 'A stand-in of the text of a licence.' >"$STAGE/bash/usr/share/licenses/bash/COPYING"
-    for name in binutils diffutils elfutils-libelf-devel gawk libelf1 libopenssl1_1; do mkdir -p "$STAGE/$name/usr/share/licenses/$name"; done
+    mkdir -p "$STAGE/busybox/usr/sbin" && mv "$STAGE/busybox/usr/bin/busybox" "$STAGE/busybox/usr/sbin/"
+    for name in binutils diffutils elfutils-libelf-devel gawk glibc-devel kernel-headers libelf1 libopenssl1_1; do mkdir -p "$STAGE/$name/usr/share/licenses/$name"; done
 }
 
 # What is installed must not be there before.
@@ -105,12 +113,13 @@ strip_root() {
     # Debian's rpm has its database in the home folder, where zypper does not look for keys.
     mkdir -p "$WORK/root/etc/rpm"
     echo '%_dbpath /var/lib/rpm' >"$WORK/root/etc/rpm/macros"
+    cp "$WORK/key" "$WORK/root/etc/pki/rpm-gpg/MICROSOFT-RPM-GPG-KEY"
     for key in $KEYS; do cp "$WORK/key" "$WORK/root/etc/pki/rpm-gpg/RPM-GPG-KEY-$key"; done
 }
 
 # The headers as the distribution packages them: one directory, no link in /lib/modules, its own names for release and compiler.
-stage_headers() { # NAME RELEASE
-    local directory=$STAGE/$1/usr/src/kernels/$2 text='gcc (GCC) 12.2.0 20220819 (Red Hat 12.2.0-1)'
+stage_headers() { # NAME RELEASE [FOLDER]
+    local directory=$STAGE/$1/${3:-usr/src/kernels/}$2 text='gcc (GCC) 12.2.0 20220819 (Red Hat 12.2.0-1)'
     rm -rf "${STAGE:?}/$1"
     mkdir -p "${directory%/*}"
     cp -al "$WORK/headers" "$directory"
@@ -150,14 +159,20 @@ make_distribution() { # DISTRO RELEASE PACKAGE VERSION REPOSITORIES COMPILER
         build_rpm "$name" 12.2.0-1 $RPM_ARCH "$main"
         ;;
     esac
-    case $3 in
-    kernel-default-devel)
+    case $3:$1 in
+    kernel-default-devel:*)
         release=${version%.*}-default
         stage_split_headers "$3" "$release"
         DEPENDENCY="Provides: kernel-devel = ${version%.*}"
         # Built again once less than the other.
         build_rpm kernel-devel "${version%.*}.1" noarch "${repositories[0]}"
         DEPENDENCY="Requires: kernel-devel = ${version%.*}"
+        ;;
+    kernel-devel:azurelinux)
+        release=$version
+        stage_headers "$3" "$release" usr/src/linux-headers-
+        mkdir -p "$STAGE/$3/usr/lib/modules/$release"
+        ln -s "/usr/src/linux-headers-$release" "$STAGE/$3/usr/lib/modules/$release/build"
         ;;
     *)
         release=$version.$RPM_ARCH

@@ -49,8 +49,20 @@ fn ends(left: &str, right: &str) -> Ordering {
     let is_word = |text: &str| text.starts_with(|c: char| c.is_ascii_alphabetic());
     match (left.is_empty(), right.is_empty()) {
         (true, true) => Ordering::Equal,
-        (true, false) => if is_word(right) { Ordering::Greater } else { Ordering::Less },
-        (false, _) => if is_word(left) { Ordering::Less } else { Ordering::Greater },
+        (true, false) => {
+            if is_word(right) {
+                Ordering::Greater
+            } else {
+                Ordering::Less
+            }
+        }
+        (false, _) => {
+            if is_word(left) {
+                Ordering::Less
+            } else {
+                Ordering::Greater
+            }
+        }
     }
 }
 
@@ -62,8 +74,24 @@ mod tests {
     fn versions_compare_as_vercmp_does() {
         // Each is later than the one before it; pacman's `vercmp` agrees.
         let ascending = [
-            "1.0alpha-1", "1.0beta-1", "1.0rc1-1", "1.0-1", "1.0.a-1", "1.0.1-1", "1.0.1.1-1", "1.2-1", "1.10-1", "1.10-1.1", "1.10-2", "6.8.arch1-1",
-            "6.8.1.arch1-1", "6.16.8.arch3-1", "6.16.8.zen3-1", "6.16.10.arch1-1", "20220101-1", "1:0.1-1",
+            "1.0alpha-1",
+            "1.0beta-1",
+            "1.0rc1-1",
+            "1.0-1",
+            "1.0.a-1",
+            "1.0.1-1",
+            "1.0.1.1-1",
+            "1.2-1",
+            "1.10-1",
+            "1.10-1.1",
+            "1.10-2",
+            "6.8.arch1-1",
+            "6.8.1.arch1-1",
+            "6.16.8.arch3-1",
+            "6.16.8.zen3-1",
+            "6.16.10.arch1-1",
+            "20220101-1",
+            "1:0.1-1",
         ];
         for (at, left) in ascending.iter().enumerate() {
             for (other, right) in ascending.iter().enumerate() {

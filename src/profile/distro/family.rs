@@ -82,6 +82,8 @@ pub enum Proof {
     /// The family's own package manager installed, and modules were compiled and checked, from a stand-in of the distribution's repositories
     /// with its names and layout and the headers of another real kernel.
     RealClient,
+    /// As `real-client`, with another client of the same repository format than the distribution has: dnf for tdnf.
+    SimilarClient,
     /// Its Dockerfile was rendered and read; nothing more.
     #[default]
     Rendered,
@@ -94,6 +96,7 @@ impl Proof {
         match self {
             Self::RealMirror => "real mirror",
             Self::RealClient => "real client on a stand-in",
+            Self::SimilarClient => "similar client on a stand-in",
             Self::Rendered => "rendered only",
         }
     }
