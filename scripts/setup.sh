@@ -18,7 +18,8 @@ readonly COMMANDS='
     qemu-system-x86_64:qemu-system-x86 qemu-system-aarch64:qemu-system-arm
     cc:gcc c++:g++ make:make openssl:openssl softhsm2-util:softhsm2
     sbsign:sbsigntool cpio:cpio systemd-analyze:systemd mke2fs:e2fsprogs chromium:chromium etcd:etcd-server
-    rpmbuild:rpm createrepo_c:createrepo-c dpkg-scanpackages:dpkg-dev gpg:gnupg'
+    rpmbuild:rpm createrepo_c:createrepo-c dpkg-scanpackages:dpkg-dev gpg:gnupg
+    repo-add:pacman-package-manager bsdtar:libarchive-tools zstd:zstd'
 
 missing_packages() {
     local pair

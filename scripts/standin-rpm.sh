@@ -10,14 +10,10 @@
 # FOLDER/kernels         lines `DISTRO RELEASE KERNEL`: what is to be found there
 # Kept in the tools cache, and made anew after KMODFORGE_BASE_DAYS (30) days.
 set -euo pipefail
-HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-# shellcheck source=scripts/lib.sh
-. "$HERE/lib.sh"
+# shellcheck source=scripts/standin.sh
+. "$(dirname "${BASH_SOURCE[0]}")/standin.sh"
 
-ARCH=$(dpkg --print-architecture)
-readonly RPM_ARCH=x86_64 REVISION=1
-[ "$ARCH" = amd64 ] || die "the stand-in is made of packages for amd64"
-export SOURCE_DATE_EPOCH=1700000000
+readonly RPM_ARCH=x86_64 REVISION=1 LIBRARIES=usr/lib64
 
 # DISTRO RELEASE PACKAGE VERSION-REVISION REPOSITORIES (the first has the headers) COMPILER: what each distribution publishes.
 # `usual` is gcc 12, which Debian's kernel was compiled by; with `other:NAME:PROGRAM`, gcc is 11 and 12 is to be installed beside it.
@@ -27,40 +23,12 @@ centos-stream 10   kernel-devel     6.12.0-150.el10                mirror.stream
 rocky         9    kernel-rt-devel  5.14.0-570.12.1.el9_6          dl.rockylinux.org/pub/rocky/9/RT/x86_64/os,dl.rockylinux.org/pub/rocky/9/BaseOS/x86_64/os usual
 almalinux     9    kernel-devel     5.14.0-503.11.1.el9_5          repo.almalinux.org/almalinux/9/AppStream/x86_64/os,repo.almalinux.org/almalinux/9/BaseOS/x86_64/os usual
 oracle        8    kernel-uek-devel 5.15.0-313.189.5.el8uek        yum.oracle.com/repo/OracleLinux/OL8/UEKR7/x86_64,yum.oracle.com/repo/OracleLinux/OL8/baseos/latest/x86_64 other:gcc-toolset-12-gcc:/opt/rh/gcc-toolset-12/root/usr/bin/gcc
+azurelinux    3.0  kernel-devel     6.6.134.1-2.azl3               packages.microsoft.com/azurelinux/3.0/prod/base/x86_64 usual
+opensuse-leap 15.6 kernel-default-devel 6.4.0-150600.23.25.2       download.opensuse.org/update/leap/15.6/sle,download.opensuse.org/update/leap/15.6/oss,download.opensuse.org/distribution/leap/15.6/repo/oss usual
 amazon-2023   2023 kernel6.12-devel 6.12.64-87.122.amzn2023        cdn.amazonlinux.com/al2023/core/guids/0/x86_64 other:gcc12:/usr/bin/gcc12-gcc
 '
 # Keys that the profiles name, in the base image.
 readonly KEYS='fedora-43-primary centosofficial-SHA256 Rocky-9 AlmaLinux-9 oracle amazon-linux-2023'
-
-recipe_key() { { machine_suite; cat "$0" "$HERE/lib.sh"; } | sha256sum | cut -c1-16; }
-
-is_fresh() { [ -f "$1/kernels" ] && [ -z "$(find "$1/kernels" -mtime "+${KMODFORGE_BASE_DAYS:-30}")" ]; }
-
-# Debian's root with dnf. What the profiles have installed is taken out, so that nothing works unless it is installed.
-make_root() { # WORK
-    local work=$1 suite mirror
-    suite=$(machine_suite)
-    mirror=$(debian_mirror main)
-    mmdebstrap --quiet --variant=minbase --mode=root --format=directory --aptopt='Acquire::Check-Valid-Until "false"' --aptopt='Acquire::Languages "none"' \
-        --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/locale/*' --dpkgopt='path-exclude=/usr/share/doc/*' \
-        --hook-dir=/usr/share/mmdebstrap/hooks/merged-usr \
-        --include=dnf,zypper,rpm,rpm2cpio,curl,cpio,gcc-11,gcc-12,binutils,make,kmod,libelf1,busybox-static,libreadline8,findutils,ca-certificates \
-        "$suite" "$work/root" "deb $mirror $suite main" </dev/null >"$work/log" 2>&1
-}
-
-fetch_headers() { # WORK: leaves WORK/headers, in one directory as RPM distributions have them
-    local work=$1 release abi
-    mkdir -p "$work/debs"
-    release=$(apt-cache depends linux-headers-amd64 | sed -n 's/.*Depends: linux-headers-\(6.*-amd64\)$/\1/p' | head -1)
-    [ -n "$release" ] || die "this machine's apt knows no linux-headers-amd64"
-    abi=${release%-amd64}
-    (cd "$work/debs" && apt-get -qq -o APT::Sandbox::User=root download "linux-headers-$release" "linux-headers-$abi-common" "linux-kbuild-${release%.0-*}") >&2
-    for deb in "$work"/debs/*.deb; do dpkg-deb -x "$deb" "$work/unpacked"; done
-    cp -a "$work/unpacked/usr/src/linux-headers-$abi-common" "$work/headers"
-    (cd "$work/headers" && rm scripts tools && find arch -mindepth 1 -maxdepth 1 ! -name x86 ! -name arm ! -name Kconfig -exec rm -r {} +)
-    cp -a "$work"/unpacked/usr/lib/linux-kbuild-*/{scripts,tools} "$work/headers/"
-    (cd "$work/unpacked/usr/src/linux-headers-$release" && cp -a --parents .config Module.symvers arch include "$work/headers/")
-}
 
 # spec NAME VERSION-REVISION ARCH [LINE]: a package of the files below $STAGE/NAME; the default package of a specification is not made.
 spec() {
@@ -83,23 +51,6 @@ build_rpm() { # NAME VERSION-REVISION ARCH TARGET…: builds, signs, and links t
     shift 3
     for target in "$@"; do mkdir -p "$target/Packages"; find "$out" -name '*.rpm' -exec ln -f -t "$target/Packages" {} +; done
 }
-
-stage() { # NAME FILE…: files of the root, at the places where RPM distributions have them
-    local name=$1 file to
-    shift
-    mkdir -p "$STAGE/$name"
-    for file in "$@"; do
-        case $file in
-        */x86_64-linux-gnu/*) to=usr/lib64/${file##*/} ;;
-        /lib*) to=usr$file ;;
-        *) to=${file#/} ;;
-        esac
-        mkdir -p "$(dirname "$STAGE/$name/$to")"
-        cp -a "$WORK/root$file" "$STAGE/$name/$to"
-    done
-}
-
-library() { (cd "$WORK/root" && find usr/lib/x86_64-linux-gnu -maxdepth 1 -name "$1" -printf '/%p\n'); }
 
 stage_programs() {
     local name
@@ -134,6 +85,11 @@ stage_programs() {
         stage libselinux1 $(library 'libselinux.so.1*')
         stage liblzma5 $(library 'liblzma.so.5*')
         stage libz1 $(library 'libz.so.1*')
+        # As Azure Linux calls them.
+        stage busybox /usr/bin/busybox
+        stage readline $(library 'libreadline.so.8*')
+        stage zstd-libs $(library 'libzstd.so.1*')
+        # As SUSE calls them.
         stage libzstd1 $(library 'libzstd.so.1*')
         stage coreutils $(dpkg-query --root "$WORK/root" --listfiles coreutils | grep '/bin/' | while read -r file; do echo "/usr/bin/${file##*/}"; done)
     }
@@ -142,7 +98,8 @@ stage_programs() {
     mv "$STAGE/coreutils-single/usr/bin/busybox" "$STAGE/coreutils-single/usr/bin/coreutils"
     mkdir -p "$STAGE/bash/usr/share/licenses/bash"
     echo 'A stand-in of the text of a licence.' >"$STAGE/bash/usr/share/licenses/bash/COPYING"
-    for name in binutils diffutils elfutils-libelf-devel gawk libelf1 libopenssl1_1; do mkdir -p "$STAGE/$name/usr/share/licenses/$name"; done
+    mkdir -p "$STAGE/busybox/usr/sbin" && mv "$STAGE/busybox/usr/bin/busybox" "$STAGE/busybox/usr/sbin/"
+    for name in binutils diffutils elfutils-libelf-devel gawk glibc-devel kernel-headers libelf1 libopenssl1_1; do mkdir -p "$STAGE/$name/usr/share/licenses/$name"; done
 }
 
 # What is installed must not be there before.
@@ -156,35 +113,17 @@ strip_root() {
     # Debian's rpm has its database in the home folder, where zypper does not look for keys.
     mkdir -p "$WORK/root/etc/rpm"
     echo '%_dbpath /var/lib/rpm' >"$WORK/root/etc/rpm/macros"
+    cp "$WORK/key" "$WORK/root/etc/pki/rpm-gpg/MICROSOFT-RPM-GPG-KEY"
     for key in $KEYS; do cp "$WORK/key" "$WORK/root/etc/pki/rpm-gpg/RPM-GPG-KEY-$key"; done
 }
 
-make_key() {
-    export GNUPGHOME=$WORK/gnupg
-    mkdir -m 700 "$GNUPGHOME"
-    gpg --batch --quiet --passphrase '' --quick-gen-key standin rsa2048 sign never 2>>"$WORK/log"
-    gpg --armor --export standin >"$WORK/key"
-}
-
-link_program() { # NAME PATH TARGET
-    mkdir -p "$(dirname "$STAGE/$1$2")"
-    ln -s "$3" "$STAGE/$1$2"
-}
-
 # The headers as the distribution packages them: one directory, no link in /lib/modules, its own names for release and compiler.
-stage_headers() { # NAME RELEASE
-    local directory=$STAGE/$1/usr/src/kernels/$2 text='gcc (GCC) 12.2.0 20220819 (Red Hat 12.2.0-1)'
+stage_headers() { # NAME RELEASE [FOLDER]
+    local directory=$STAGE/$1/${3:-usr/src/kernels/}$2 text='gcc (GCC) 12.2.0 20220819 (Red Hat 12.2.0-1)'
     rm -rf "${STAGE:?}/$1"
     mkdir -p "${directory%/*}"
     cp -al "$WORK/headers" "$directory"
     rename_kernel "$directory" "$2" "$text"
-}
-
-rename_kernel() { # DIRECTORY RELEASE COMPILER
-    local file
-    for file in include/generated/utsrelease.h include/config/kernel.release .config include/config/auto.conf include/generated/autoconf.h; do
-        [ ! -e "$1/$file" ] || sed --in-place "s/$KERNEL/$2/g; s/\\(CONFIG_CC_VERSION_TEXT[= ]\"\\)[^\"]*/\\1$3/" "$1/$file"
-    done
 }
 
 # As SUSE packages them: generated files of a flavour in one package, sources in another, which is asked for without the number of its rebuild.
@@ -220,14 +159,20 @@ make_distribution() { # DISTRO RELEASE PACKAGE VERSION REPOSITORIES COMPILER
         build_rpm "$name" 12.2.0-1 $RPM_ARCH "$main"
         ;;
     esac
-    case $3 in
-    kernel-default-devel)
+    case $3:$1 in
+    kernel-default-devel:*)
         release=${version%.*}-default
         stage_split_headers "$3" "$release"
         DEPENDENCY="Provides: kernel-devel = ${version%.*}"
         # Built again once less than the other.
         build_rpm kernel-devel "${version%.*}.1" noarch "${repositories[0]}"
         DEPENDENCY="Requires: kernel-devel = ${version%.*}"
+        ;;
+    kernel-devel:azurelinux)
+        release=$version
+        stage_headers "$3" "$release" usr/src/linux-headers-
+        mkdir -p "$STAGE/$3/usr/lib/modules/$release"
+        ln -s "/usr/src/linux-headers-$release" "$STAGE/$3/usr/lib/modules/$release/build"
         ;;
     *)
         release=$version.$RPM_ARCH
@@ -246,10 +191,8 @@ make_distribution() { # DISTRO RELEASE PACKAGE VERSION REPOSITORIES COMPILER
 
 make_all() {
     local name line
-    STAGE=$WORK/stage
-    make_root "$WORK"
+    make_root "$WORK" cpio,curl,dnf,gcc-11,libreadline8,rpm,rpm2cpio,zypper
     fetch_headers "$WORK"
-    KERNEL=$(sed 's/.*"\(.*\)".*/\1/' "$WORK/headers/include/generated/utsrelease.h")
     make_key
     stage_programs
     strip_root
@@ -272,31 +215,4 @@ make_all() {
     mv "$WORK/kernels" "$WORK/out/kernels"
 }
 
-FOLDER=$TOOLS/standin/rpm-$(recipe_key)
-if ! is_fresh "$FOLDER"; then
-    need_root "making the stand-in"
-    mkdir -p "$TOOLS/standin"
-    exec 9>"$TOOLS/standin/.rpm.lock"
-    flock 9
-fi
-if ! is_fresh "$FOLDER"; then
-    WORK=$(mktemp -d "$TOOLS/standin/work.XXXXXX")
-    trap 'rm -rf --one-file-system "$WORK"' EXIT
-    say "making a stand-in for RPM distributions, once, about a minute"
-    # Not `(make_all) || …`: there, the shell would go on after whatever fails.
-    set +e
-    (
-        set -e
-        make_all
-    )
-    status=$?
-    set -e
-    [ $status = 0 ] || {
-        tail -20 "$WORK/log" >&2
-        die "the stand-in could not be made"
-    }
-    rm -rf "$FOLDER"
-    mv "$WORK/out" "$FOLDER"
-    find "$TOOLS/standin" -mindepth 1 -maxdepth 1 -name 'rpm-*' -mtime "+${KMODFORGE_BASE_DAYS:-30}" ! -path "$FOLDER" -exec rm -rf {} +
-fi
-echo "$FOLDER"
+publish_standin rpm "RPM distributions"

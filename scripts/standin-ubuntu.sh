@@ -10,13 +10,8 @@
 # FOLDER/kernels         lines `DISTRO RELEASE KERNEL`: what is to be found there
 # Kept in the tools cache, and made anew after KMODFORGE_BASE_DAYS (30) days.
 set -euo pipefail
-HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-# shellcheck source=scripts/lib.sh
-. "$HERE/lib.sh"
-
-ARCH=$(dpkg --print-architecture)
-[ "$ARCH" = amd64 ] || die "the stand-in is made of packages for amd64"
-export SOURCE_DATE_EPOCH=1700000000
+# shellcheck source=scripts/standin.sh
+. "$(dirname "${BASH_SOURCE[0]}")/standin.sh"
 
 # DISTRO RELEASE KERNEL: the profile names gcc-12 for this one, and gcc-11 for jammy's others.
 readonly DISTRIBUTIONS='
@@ -25,17 +20,6 @@ ubuntu jammy 6.5.0-45-generic
 readonly NUMBERS=6.5.0-45 VERSION=6.5.0-45.45~22.04.1
 # What the profile has installed, and what it unpacks.
 readonly INSTALLED='gcc-12 make kmod libelf1' UNPACKED='kmod libkmod2 libzstd1 liblzma5 libssl3 zlib1g libc6 dash busybox-static'
-
-recipe_key() { { machine_suite; cat "$0" "$HERE/lib.sh"; } | sha256sum | cut -c1-16; }
-
-is_fresh() { [ -f "$1/kernels" ] && [ -z "$(find "$1/kernels" -mtime "+${KMODFORGE_BASE_DAYS:-30}")" ]; }
-
-make_key() {
-    export GNUPGHOME=$WORK/gnupg
-    mkdir -m 700 "$GNUPGHOME"
-    gpg --batch --quiet --passphrase '' --quick-gen-key standin rsa2048 sign never 2>>"$WORK/log"
-    gpg --armor --export standin >"$WORK/key"
-}
 
 # Debian's base image, one layer, with the key.
 make_base() {
@@ -62,21 +46,6 @@ fetch_packages() { # POOL
     for file in "$pool"/*%*; do mv "$file" "$(printf '%b' "${file//%/\\x}")"; done
 }
 
-fetch_headers() { # leaves WORK/headers, in one directory, and KERNEL
-    local release abi deb
-    mkdir -p "$WORK/debs"
-    release=$(apt-cache depends linux-headers-amd64 | sed -n 's/.*Depends: linux-headers-\(6.*-amd64\)$/\1/p' | head -1)
-    [ -n "$release" ] || die "this machine's apt knows no linux-headers-amd64"
-    abi=${release%-amd64}
-    (cd "$WORK/debs" && apt-get -qq -o APT::Sandbox::User=root download "linux-headers-$release" "linux-headers-$abi-common" "linux-kbuild-${release%.0-*}") >&2
-    for deb in "$WORK"/debs/*.deb; do dpkg-deb -x "$deb" "$WORK/unpacked"; done
-    cp -a "$WORK/unpacked/usr/src/linux-headers-$abi-common" "$WORK/headers"
-    (cd "$WORK/headers" && rm scripts tools && find arch -mindepth 1 -maxdepth 1 ! -name x86 ! -name Kconfig -exec rm -r {} +)
-    cp -a "$WORK"/unpacked/usr/lib/linux-kbuild-*/{scripts,tools} "$WORK/headers/"
-    (cd "$WORK/unpacked/usr/src/linux-headers-$release" && cp -a --parents .config Module.symvers arch include "$WORK/headers/")
-    KERNEL=$release
-}
-
 package() { # NAME ARCH DEPENDS POOL: of the files below WORK/stage/NAME
     local root=$WORK/stage/$1
     mkdir -p "$root/DEBIAN"
@@ -100,10 +69,7 @@ make_headers() { # KERNEL POOL
     link_all arch ../../
     link_all arch/x86 ../../../
     link_all arch/x86/include ../../../../
-    for file in include/generated/utsrelease.h include/config/kernel.release .config include/config/auto.conf include/generated/autoconf.h; do
-        [ ! -e "$own/$file" ] ||
-            sed --in-place "s/$KERNEL/$1/g; s/\\(CONFIG_CC_VERSION_TEXT[= ]\"\\)[^\"]*/\\1x86_64-linux-gnu-gcc-12 (Ubuntu 12.2.0-1ubuntu1~22.04) 12.2.0/" "$own/$file"
-    done
+    rename_kernel "$own" "$1" 'x86_64-linux-gnu-gcc-12 (Ubuntu 12.2.0-1ubuntu1~22.04) 12.2.0'
     ln -s "/usr/src/$name" "$WORK/stage/$name/usr/lib/modules/$1/build"
     package "$common" all '' "$2"
     package "$name" amd64 "$common, libc6 (>= 2.34)" "$2"
@@ -128,7 +94,7 @@ make_all() {
     local archive=$WORK/out/site/archive.ubuntu.com/ubuntu security=$WORK/out/site/security.ubuntu.com/ubuntu
     make_key
     make_base
-    fetch_headers
+    fetch_headers "$WORK"
     mkdir -p "$archive/pool" "$security/pool" "$WORK/out/profiles/keyrings"
     fetch_packages "$archive/pool"
     # A kernel's name does not tell its release, so that all of them are looked into.
@@ -147,31 +113,4 @@ make_all() {
     awk NF <<<"$DISTRIBUTIONS" >"$WORK/out/kernels"
 }
 
-FOLDER=$TOOLS/standin/ubuntu-$(recipe_key)
-if ! is_fresh "$FOLDER"; then
-    need_root "making the stand-in"
-    mkdir -p "$TOOLS/standin"
-    exec 9>"$TOOLS/standin/.ubuntu.lock"
-    flock 9
-fi
-if ! is_fresh "$FOLDER"; then
-    WORK=$(mktemp -d "$TOOLS/standin/work-ubuntu.XXXXXX")
-    trap 'rm -rf --one-file-system "$WORK"' EXIT
-    say "making a stand-in for Ubuntu, once, about a minute"
-    # Not `(make_all) || …`: there, the shell would go on after whatever fails.
-    set +e
-    (
-        set -e
-        make_all
-    )
-    status=$?
-    set -e
-    [ $status = 0 ] || {
-        tail -20 "$WORK/log" >&2
-        die "the stand-in could not be made"
-    }
-    rm -rf "$FOLDER"
-    mv "$WORK/out" "$FOLDER"
-    find "$TOOLS/standin" -mindepth 1 -maxdepth 1 -name 'ubuntu-*' -mtime "+${KMODFORGE_BASE_DAYS:-30}" ! -path "$FOLDER" -exec rm -rf {} +
-fi
-echo "$FOLDER"
+publish_standin ubuntu Ubuntu

@@ -195,6 +195,14 @@ impl Fetcher {
         Ok(Download::Temporary(part))
     }
 
+    /// A file that is gone when it is dropped, with bytes that were read before.
+    pub fn spooled(&self, bytes: &[u8]) -> Result<Download, FetchError> {
+        use std::io::Write as _;
+        let mut part = self.part("files")?;
+        part.write_all(bytes).map_err(|error| FetchError::cache(part.path(), &error))?;
+        Ok(Download::Temporary(part))
+    }
+
     /// The SHA-256 of what is at a place now. It is fetched every time, and kept as if it had been known before.
     pub async fn digest_of(&self, kind: Kind, url: &str) -> Result<String, FetchError> {
         let asked = self.asked(kind, url);

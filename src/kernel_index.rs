@@ -7,6 +7,7 @@ mod extract;
 mod find;
 mod list;
 mod packages;
+mod pacman;
 mod release_file;
 mod repodata;
 mod resolve;
@@ -29,7 +30,7 @@ use self::resolve::{Resolver, Shelf};
 use self::rules::Rules;
 use self::signature::Seal;
 use crate::arch::Arch;
-use crate::fetch::Fetcher;
+use crate::fetch::{FetchError, Fetcher, Kind};
 use crate::openpgp::Keyrings;
 use crate::package::PublishedRelease;
 use crate::profile::distro::{DistroProfile, Family, Release, Repository};
@@ -65,10 +66,12 @@ pub struct RepositoryName {
 }
 
 impl RepositoryName {
-    fn of(repository: &Repository) -> Self {
-        // Only repositories of apt have components, and have to.
-        let (asked_for, listed_in) =
-            if repository.components.is_empty() { ("`repodata/repomd.xml`", "its repomd.xml") } else { ("`InRelease`, then `Release`", "its Release file") };
+    fn of(family: Family, repository: &Repository) -> Self {
+        let (asked_for, listed_in) = match family {
+            Family::Apt => ("`InRelease`, then `Release`", "its Release file"),
+            Family::Dnf | Family::Zypper => ("`repodata/repomd.xml`", "its repomd.xml"),
+            Family::Pacman => ("its database", "its database"),
+        };
         Self { suite: repository.suite.clone(), url: repository.url.clone(), asked_for, listed_in }
     }
 }
@@ -104,7 +107,7 @@ pub async fn read(fetcher: &Fetcher, request: &IndexRequest<'_>) -> Result<Publi
         match shelf {
             Some(shelf) => looked_in.push(shelf.suite.clone()),
             None if optional.contains(&at) => looked_in.push(format!("{} (not there)", repository.suite)),
-            None => return Err(IndexError::Missing(RepositoryName::of(repository))),
+            None => return Err(IndexError::Missing(RepositoryName::of(family, repository))),
         }
     }
     let shelves: Vec<_> = shelves.into_iter().flatten().collect();
@@ -137,9 +140,19 @@ async fn read_shelves(
         match request.distro.family {
             Family::Apt => apt::read_repository(fetcher, interest, repository, &seal, arches).await,
             Family::Dnf | Family::Zypper => rpm::read_repository(fetcher, interest, repository, &seal, arches[0]).await,
+            Family::Pacman => pacman::read_repository(fetcher, interest, repository, &seal, arches[0]).await,
         }
     };
     try_join_all(repositories.iter().map(|repository| read(repository))).await
+}
+
+/// A file that changes at its place; none if it is not there.
+async fn cached(fetcher: &Fetcher, name: &RepositoryName, url: &str) -> Result<Option<Vec<u8>>, IndexError> {
+    match fetcher.cached(Kind::Package, url).await {
+        Ok(file) => Ok(Some(file.bytes)),
+        Err(error) if FetchError::is_missing(&error) => Ok(None),
+        Err(error) => Err(IndexError::Fetch { repository: name.clone(), error: Box::new(error) }),
+    }
 }
 
 /// For `fuzz/`: reads bytes as each of the files that a repository has.
@@ -150,6 +163,7 @@ pub fn read_as_anything(bytes: &[u8]) {
     let _ = packages::scan(bytes, |_| true);
     let _ = repodata::primary(bytes);
     let _ = repodata::scan(bytes, |_| true);
+    let _ = pacman::scan(bytes, |_| true);
     let (left, right) = text.split_once(' ').unwrap_or((&text, ""));
     assert_eq!(version::compare(left, right), version::compare(right, left).reverse());
 }

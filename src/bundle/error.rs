@@ -100,7 +100,8 @@ impl From<BundleError> for Failure {
                 .help("build with that version, or fetch with this one"),
             BundleError::Unreadable { .. } => failure(Exit::Failed).help("copy the bundle again, or fetch again: what is good in it is kept"),
             BundleError::Lacks { folder, targets, .. } => {
-                let named: Vec<_> = targets.iter().take(NAMED).cloned().chain((targets.len() > NAMED).then(|| format!("{} more", targets.len() - NAMED))).collect();
+                let named: Vec<_> =
+                    targets.iter().take(NAMED).cloned().chain((targets.len() > NAMED).then(|| format!("{} more", targets.len() - NAMED))).collect();
                 failure(Exit::Failed)
                     .fact("made for", if named.is_empty() { "no target".to_owned() } else { named.join("\n") })
                     .help(format!("fetch again where there is a network, with this among what is selected: kmodforge fetch … --output {}", folder.display()))

@@ -388,18 +388,20 @@ pub fn fallback_repositories(release: &Release, wanted: &[Fallback]) -> Result<V
     Ok(repositories)
 }
 
-/// The URL of a fallback's repository, with what the user says of the time or version.
+/// The URL of a fallback's repository, with what the user says of the time, day or version.
 fn filled_in(url: &str, name: &str, value: Option<&str>) -> Result<String, Failure> {
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let is_time = |value: &str| {
         value.len() == 16
             && value.strip_suffix('Z').and_then(|value| value.split_once('T')).is_some_and(|(day, time)| day.len() == 8 && digits(day) && digits(time))
     };
+    let is_day = |value: &str| value.len() == 10 && value.split('-').map(str::len).eq([4, 2, 2]) && value.split('-').all(digits);
     let is_version = |value: &str| value.split('.').all(digits);
-    let kinds: [(&str, &str, &str, &dyn Fn(&str) -> bool); 2] =
-        [("{timestamp}", "a time", "20260301T000000Z", &is_time), ("{version}", "a version", "9.4", &is_version)];
+    let kinds: [(&str, &str, &str, &dyn Fn(&str) -> bool); 3] =
+        [("{timestamp}", "a time", "20260301T000000Z", &is_time), ("{day}", "a day", "2026-03-01", &is_day), ("{version}", "a version", "9.4", &is_version)];
     let Some((placeholder, what, example, is_valid)) = kinds.into_iter().find(|(placeholder, ..)| url.contains(placeholder)) else { return Ok(url.to_owned()) };
     match value.filter(|value| is_valid(value)) {
+        Some(value) if placeholder == "{day}" => Ok(url.replace(placeholder, &value.replace('-', "/"))),
         Some(value) => Ok(url.replace(placeholder, value)),
         None => Err(Failure::new(Exit::Usage, format!("fallback `{name}` needs {what}"))
             .fact("found", value.unwrap_or("none"))

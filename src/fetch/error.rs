@@ -310,9 +310,7 @@ fn transfer(url: &str, problem: &Problem) -> Failure {
         }
         Problem::NoDigest(_) | Problem::TooLarge { .. } | Problem::Other(_) | Problem::Disk { .. } => failed(format!("`{url}` cannot be fetched: {problem}")),
         Problem::Status(404 | 410) => failed(format!("`{url}` does not exist: {problem}")).help("check the address; a mirror may not have the file (any more)"),
-        Problem::Status(401 | 403 | 407) => {
-            failed(format!("`{url}` was refused: {problem}")).help("name a file with logins: KMODFORGE_APT_AUTH=FILE")
-        }
+        Problem::Status(401 | 403 | 407) => failed(format!("`{url}` was refused: {problem}")).help("name a file with logins: KMODFORGE_APT_AUTH=FILE"),
         Problem::Status(_) => failed(format!("`{url}` cannot be fetched: {problem}")).help("the server has a problem; try again later, or use a mirror"),
         Problem::Refused => failed(format!("nobody answers at `{url}`: {problem}")).help("check that the server runs, and the proxy variables"),
         Problem::UnknownHost => failed(format!("nobody answers at `{url}`: {problem}"))

@@ -9,10 +9,10 @@ use super::extract::{Index, Interest, Scan};
 use super::packages::{Stanza, scan};
 use super::release_file::ReleaseFile;
 use super::resolve::Shelf;
-use super::signature::{Fault, Seal, is_frozen};
-use super::{IndexError, RepositoryName};
+use super::signature::{Seal, is_frozen};
+use super::{IndexError, RepositoryName, cached};
 use crate::fetch::{Fetcher, Kind};
-use crate::profile::distro::Repository;
+use crate::profile::distro::{Family, Repository};
 
 /// Compressions of an index, smallest first.
 const SUFFIXES: [&str; 4] = [".xz", ".zst", ".gz", ""];
@@ -25,7 +25,7 @@ pub(super) async fn read_repository(
     seal: &Seal<'_>,
     arches: &[&str],
 ) -> Result<Option<Shelf>, IndexError> {
-    let name = RepositoryName::of(repository);
+    let name = RepositoryName::of(Family::Apt, repository);
     let Some(release) = read_release(fetcher, repository, seal, &name).await? else { return Ok(None) };
     let mut indexes = Vec::new();
     let mut components = repository.components.clone();
@@ -59,11 +59,7 @@ pub(super) async fn read_repository(
 
 /// The Release file, if its owner has signed it: in itself, else in a file beside it.
 async fn read_release(fetcher: &Fetcher, repository: &Repository, seal: &Seal<'_>, name: &RepositoryName) -> Result<Option<ReleaseFile>, IndexError> {
-    let get = async |file: &str| match fetcher.cached(Kind::Package, &format!("{}/dists/{}/{file}", repository.url, repository.suite)).await {
-        Ok(index) => Ok(Some(index.bytes)),
-        Err(error) if error.is_missing() => Ok(None),
-        Err(error) => Err(IndexError::Fetch { repository: name.clone(), error: Box::new(error) }),
-    };
+    let get = async |file: &str| cached(fetcher, name, &format!("{}/dists/{}/{file}", repository.url, repository.suite)).await;
     let (file, text) = if let Some(bytes) = get("InRelease").await? {
         ("InRelease", seal.open(bytes))
     } else {
@@ -72,11 +68,7 @@ async fn read_release(fetcher: &Fetcher, repository: &Repository, seal: &Seal<'_
         ("Release", seal.open_detached(bytes, signature.as_deref()))
     };
     let damaged = |reason: &str| IndexError::Damaged { repository: name.clone(), file: file.to_owned(), reason: reason.to_owned() };
-    let text = text.map_err(|fault| match fault {
-        Fault::Damaged(reason) => damaged(&reason),
-        Fault::Unsigned { keyring } => IndexError::Unsigned { repository: name.clone(), file: file.to_owned(), keyring },
-        Fault::Distrusted { keyring, distrust } => IndexError::Distrusted { repository: name.clone(), file: file.to_owned(), keyring, distrust },
-    })?;
+    let text = text.map_err(|fault| fault.at(name, file))?;
     let release = ReleaseFile::parse(&text).map_err(damaged)?;
     // All suites are signed by the same keys: without this, one could be served in the place of another.
     if seal.is_closed() && !release.names.is_empty() && !release.names.contains(&repository.suite) {

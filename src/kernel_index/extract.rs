@@ -4,10 +4,10 @@ use std::fs::File;
 use std::io::{BufReader, Read};
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
 use super::packages::Stanza;
 use super::{IndexError, RepositoryName};
 use crate::fetch::{Download, FetchError, Fetcher, decompress, sha256};
+use serde::{Deserialize, Serialize};
 
 /// Reads the wanted entries of an uncompressed index.
 pub(super) type Scan = fn(Box<dyn Read + '_>, &dyn Fn(&str) -> bool) -> Result<Vec<Stanza>, String>;

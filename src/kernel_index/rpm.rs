@@ -5,10 +5,10 @@ use std::sync::Arc;
 use super::extract::{Index, Interest};
 use super::repodata;
 use super::resolve::Shelf;
-use super::signature::{Fault, Seal};
-use super::{IndexError, RepositoryName};
-use crate::fetch::{FetchError, Fetcher, Kind};
-use crate::profile::distro::Repository;
+use super::signature::Seal;
+use super::{IndexError, RepositoryName, cached};
+use crate::fetch::{Fetcher, Kind};
+use crate::profile::distro::{Family, Repository};
 
 /// The file that names all others.
 const REPOMD: &str = "repodata/repomd.xml";
@@ -23,16 +23,11 @@ pub(super) async fn read_repository(
     seal: &Seal<'_>,
     arch: &str,
 ) -> Result<Option<Shelf>, IndexError> {
-    let name = RepositoryName::of(repository);
+    let name = RepositoryName::of(Family::Dnf, repository);
     let Some(url) = base_url(fetcher, &name, repository.url.replace("{arch}", arch)).await? else { return Ok(None) };
     let Some(repomd) = cached(fetcher, &name, &format!("{url}/{REPOMD}")).await? else { return Ok(None) };
     let signature = if seal.is_closed() { cached(fetcher, &name, &format!("{url}/{REPOMD}.asc")).await? } else { None };
-    let (file, repository_name) = (REPOMD.to_owned(), name.clone());
-    let repomd = seal.open_detached(repomd, signature.as_deref()).map_err(|fault| match fault {
-        Fault::Damaged(reason) => IndexError::Damaged { repository: repository_name, file, reason },
-        Fault::Unsigned { keyring } => IndexError::Unsigned { repository: repository_name, file, keyring },
-        Fault::Distrusted { keyring, distrust } => IndexError::Distrusted { repository: repository_name, file, keyring, distrust },
-    })?;
+    let repomd = seal.open_detached(repomd, signature.as_deref()).map_err(|fault| fault.at(&name, REPOMD))?;
     let primary = repodata::primary(repomd.as_bytes());
     let primary = primary.map_err(|reason| IndexError::Damaged { repository: name.clone(), file: REPOMD.to_owned(), reason })?;
     let place = format!("{url}/{}", primary.path);
@@ -51,13 +46,4 @@ async fn base_url(fetcher: &Fetcher, name: &RepositoryName, url: String) -> Resu
     let first = list.lines().map(str::trim).find(|line| line.starts_with("https://") || line.starts_with("http://"));
     let damaged = || IndexError::Damaged { repository: name.clone(), file: "mirror.list".to_owned(), reason: "it names no mirror".to_owned() };
     first.map(|first| Some(first.trim_end_matches('/').to_owned())).ok_or_else(damaged)
-}
-
-/// A file that changes at its place; none if it is not there.
-async fn cached(fetcher: &Fetcher, name: &RepositoryName, url: &str) -> Result<Option<Vec<u8>>, IndexError> {
-    match fetcher.cached(Kind::Package, url).await {
-        Ok(file) => Ok(Some(file.bytes)),
-        Err(error) if FetchError::is_missing(&error) => Ok(None),
-        Err(error) => Err(IndexError::Fetch { repository: name.clone(), error: Box::new(error) }),
-    }
 }

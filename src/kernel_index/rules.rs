@@ -92,8 +92,9 @@ impl Rules {
         let (version, revision) = version.rsplit_once('-').unwrap_or((version, ""));
         // SUSE's end in the number of a rebuild, which kernels do not know of.
         let source = revision.rsplit_once('.').map_or(revision, |(source, _)| source);
+        let (upstream, patchset) = split_patchset(version);
         let filled = template.replace("{version}", version).replace("{revision}", revision).replace("{source_revision}", source);
-        Some(filled.replace("{arch}", &package.arch))
+        Some(filled.replace("{upstream}", &upstream).replace("{patchset}", patchset).replace("{arch}", &package.arch))
     }
 
     fn is_headers(&self, package: &str) -> bool {
@@ -146,6 +147,14 @@ impl Rules {
             || self.is_image(package)
             || self.is_image_dependency(package)
     }
+}
+
+/// `6.16.8` and `arch3` of Arch's `6.16.8.arch3`; `6.8.0` and `arch1` of `6.8.arch1`, since kernels have three numbers.
+fn split_patchset(version: &str) -> (String, &str) {
+    let at = version.match_indices('.').map(|(at, _)| at).find(|at| version[at + 1..].starts_with(|c: char| c.is_ascii_alphabetic()));
+    let (upstream, patchset) = at.map_or((version, ""), |at| (&version[..at], &version[at + 1..]));
+    let missing = 2_usize.saturating_sub(upstream.matches('.').count());
+    (format!("{upstream}{}", ".0".repeat(missing)), patchset)
 }
 
 /// What comes before and after the release in a package's name.

@@ -26,6 +26,18 @@ pub(super) enum Fault {
     Distrusted { keyring: String, distrust: Distrust },
 }
 
+impl Fault {
+    /// In a file of a repository.
+    pub(super) fn at(self, repository: &RepositoryName, file: &str) -> IndexError {
+        let (repository, file) = (repository.clone(), file.to_owned());
+        match self {
+            Self::Damaged(reason) => IndexError::Damaged { repository, file, reason },
+            Self::Unsigned { keyring } => IndexError::Unsigned { repository, file, keyring },
+            Self::Distrusted { keyring, distrust } => IndexError::Distrusted { repository, file, keyring, distrust },
+        }
+    }
+}
+
 /// A copy that nobody keeps up to date.
 pub(super) fn is_frozen(repository: &Repository, mirrors: &Mirrors) -> bool {
     mirrors.frozen || !repository.check_valid_until
@@ -43,7 +55,7 @@ impl<'a> Seal<'a> {
         let name = distro.keyring_of(repository).map(ToString::to_string).unwrap_or_default();
         let moment = Moment { now: fetcher.now(), frozen: is_frozen(repository, mirrors) };
         let keyring = keyrings.get(&name).map(|keyring| Self::Keyring(keyring, moment));
-        keyring.ok_or_else(|| IndexError::NoKeyring { repository: RepositoryName::of(repository), keyring: name })
+        keyring.ok_or_else(|| IndexError::NoKeyring { repository: RepositoryName::of(distro.family, repository), keyring: name })
     }
 
     /// Whether a signature is needed.
@@ -79,12 +91,17 @@ impl<'a> Seal<'a> {
 
     /// The text of `Release`, whose signature is in `Release.gpg`.
     pub(super) fn open_detached(&self, bytes: Vec<u8>, signature: Option<&[u8]>) -> Result<String, Fault> {
-        match (self, signature) {
-            (Self::Trusted(_) | Self::Packages, _) => {}
-            (Self::Keyring(keyring, _), None) => return Err(Fault::Unsigned { keyring: keyring.name().to_owned() }),
-            (Self::Keyring(..), Some(signature)) => self.verify(&bytes, signature)?,
-        }
+        self.check_detached(&bytes, signature)?;
         String::from_utf8(bytes).map_err(|_| Fault::Damaged("it is no UTF-8".into()))
+    }
+
+    /// Whether a file is what its signature in another file says.
+    pub(super) fn check_detached(&self, bytes: &[u8], signature: Option<&[u8]>) -> Result<(), Fault> {
+        match (self, signature) {
+            (Self::Trusted(_) | Self::Packages, _) => Ok(()),
+            (Self::Keyring(keyring, _), None) => Err(Fault::Unsigned { keyring: keyring.name().to_owned() }),
+            (Self::Keyring(..), Some(signature)) => self.verify(bytes, signature),
+        }
     }
 
     fn verify(&self, content: &[u8], signature: &[u8]) -> Result<(), Fault> {

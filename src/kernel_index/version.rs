@@ -1,5 +1,6 @@
-//! Versions of packages, and how they compare: Debian's (deb-version(7)) and RPM's (rpm-version(7)).
+//! Versions of packages, and how they compare: Debian's (deb-version(7)), RPM's (rpm-version(7)) and pacman's (vercmp(8)).
 
+mod alpm;
 mod rpm;
 
 use std::cmp::Ordering;
@@ -11,6 +12,7 @@ pub(super) fn compare_in(family: Family, left: &str, right: &str) -> Ordering {
     match family {
         Family::Apt => compare(left, right),
         Family::Dnf | Family::Zypper => rpm::compare(left, right),
+        Family::Pacman => alpm::compare(left, right),
     }
 }
 
@@ -102,6 +104,7 @@ impl Bound {
         let order = match family {
             Family::Apt => compare(version, &self.version),
             Family::Dnf | Family::Zypper => rpm::compare_to_bound(version, &self.version),
+            Family::Pacman => alpm::compare(version, &self.version),
         };
         match self.relation {
             Relation::Earlier => order.is_lt(),

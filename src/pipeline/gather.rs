@@ -16,7 +16,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio_util::sync::CancellationToken;
 
 use super::event::{Event, Phase};
-use super::instructions::{Instructions, toolchain_name};
+use super::instructions::{Instructions, signature, toolchain_name};
 use super::target::{Place, Story, blocking};
 use super::together::Slot;
 use super::{Once, TargetError, Workshop, blank_record};
@@ -88,6 +88,9 @@ impl Gathering<'_> {
         let packages = packages.map(async |package| fetcher.verified(Kind::Package, &package.url, &package.sha256).await.map(drop));
         let (packages, sources) = tokio::join!(try_join_all(packages), super::target::fetch(self.workshop, &target));
         packages.map_err(TargetError::from)?;
+        for (_, url) in render::signatures(&target) {
+            signature(fetcher, &url).await?;
+        }
         let (source, _) = sources?;
         story.record.source = Some(format!("{} sha256:{}", source.origin, source.origin_sha256));
         self.toolchain(story, toolchains).await?;

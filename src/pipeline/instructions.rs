@@ -37,6 +37,9 @@ impl Instructions {
             Ok::<_, FetchError>(ContextFile { path, content: Content::File { path: file, sha256: package.sha256.clone() } })
         });
         let mut files = try_join_all(packages).await.map_err(TargetError::from)?;
+        for (path, url) in render::signatures(target) {
+            files.extend(signature(fetcher, &url).await?.map(|bytes| ContextFile { path, content: Content::Bytes(bytes.into()) }));
+        }
         let (key, what) = (render::toolchain_key(target, base_digests.get(&target.distro.release.base_image))?, toolchain_name(target));
         let toolchain = super::target::blocking(move || {
             let (path, sha256) = bundle.toolchain(&key, &what).map_err(FetchError::from)?;
@@ -44,6 +47,15 @@ impl Instructions {
         });
         files.push(ContextFile { path: render::TOOLCHAIN.to_owned(), content: toolchain.await? });
         Ok(Self { dockerfile, files })
+    }
+}
+
+/// A signature that is a file of its own. Trusted repositories need not have any, and steps that miss one say so.
+pub(super) async fn signature(fetcher: &Fetcher, url: &str) -> Result<Option<Vec<u8>>, FetchError> {
+    match fetcher.cached(Kind::Package, url).await {
+        Ok(file) => Ok(Some(file.bytes)),
+        Err(error) if error.is_missing() => Ok(None),
+        Err(error) => Err(error),
     }
 }
 

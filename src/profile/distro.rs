@@ -92,7 +92,8 @@ pub struct KernelRules {
     pub headers_package: Option<String>,
     /// Packages that hold headers, in families whose packages tell the release by their version: from the package's name (a regular
     /// expression, anchored at both ends) to the release; `{version}`, `{revision}` and `{arch}` are the package's, `{source_revision}` is the
-    /// revision without what follows its last dot: `kernel-rt-devel: "{version}-{revision}.{arch}+rt"`.
+    /// revision without what follows its last dot: `kernel-rt-devel: "{version}-{revision}.{arch}+rt"`. Where the version ends in the name of a patch set,
+    /// `{patchset}` is that and `{upstream}` what comes before it, with three numbers: `linux-headers: "{upstream}-{patchset}-{revision}"`.
     #[serde(default)]
     pub headers_versions: BTreeMap<String, String>,
     /// Regular expression for packages that belong to the kernel's headers among the dependencies, anchored at both ends; others
@@ -133,8 +134,8 @@ pub struct Release {
     /// Compilers of kernels whose headers name none, where it is not `default_compiler`: the first that fits.
     #[serde(default)]
     pub compilers: Vec<KernelCompiler>,
-    /// Files of the base image with the keys that packages are signed with. Needed in families whose packages are signed one by one (dnf),
-    /// unless all repositories are `trusted`.
+    /// Files of the base image with the keys that packages are signed with; pacman's keyrings, which have files beside them that say whose keys count.
+    /// Needed in families whose packages are signed one by one (all but apt), unless all repositories are `trusted`.
     #[serde(default)]
     pub package_keys: Vec<String>,
 }
@@ -149,14 +150,14 @@ pub struct KernelCompiler {
     pub program: String,
 }
 
-/// A package repository: an entry of apt's `sources.list`, a section of dnf's `*.repo`.
+/// A package repository: an entry of apt's `sources.list`, a section of dnf's `*.repo` or of `pacman.conf`.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Repository {
     /// Base URL without a trailing slash, by the distribution's official name: `http://ftp.debian.org/debian`. In other families than apt,
     /// `{arch}` is the packages' name of the architecture; a URL that ends in `/mirror.list` is that of a file whose first line is the base URL.
     pub url: String,
-    /// `bookworm-security`; in other families than apt a short name, for messages: `appstream`.
+    /// `bookworm-security`; in other families than apt a short name, for messages: `appstream`. Pacman's databases are called after it: `core`.
     pub suite: String,
     /// `main`, `contrib`…; of apt alone.
     #[serde(default)]
@@ -189,8 +190,8 @@ impl Repository {
 pub struct Fallback {
     /// Name for `--fallback`: `snapshot`.
     pub id: Id,
-    /// Repositories as they were; `{timestamp}` or `{version}` in a URL is given by the user: `--fallback snapshot=20260301T000000Z`,
-    /// `--fallback vault=9.4`.
+    /// Repositories as they were; `{timestamp}`, `{day}` or `{version}` in a URL is given by the user: `--fallback snapshot=20260301T000000Z`,
+    /// `--fallback archive=2026-03-01` (in the URL `2026/03/01`), `--fallback vault=9.4`.
     pub repositories: Vec<Repository>,
 }
 

@@ -13,6 +13,7 @@ pub(super) fn mount(dockerfile: &str, family: Family) -> String {
             &[("authorities", "/etc/kmodforge/authorities.pem"), ("apt-authorities", "/etc/apt/apt.conf.d/zz-kmodforge-authorities")],
         ),
         Family::Dnf => ("--mount=type=secret,id=client-certificate,", &[("authorities", "/etc/pki/tls/certs/ca-bundle.crt")]),
+        Family::Pacman => ("--mount=type=secret,id=client-certificate,", &[("authorities", "/etc/ssl/certs/ca-certificates.crt")]),
         Family::Zypper => ("--mount=type=secret,id=client-certificate,", &[("authorities", "/etc/ssl/ca-bundle.pem")]),
     };
     let mounts: String = places.iter().map(|(id, target)| format!("--mount=type=secret,id={id},target={target} \\\n    ")).collect();

@@ -10,6 +10,7 @@ use super::{RenderError, dockerfile};
 use crate::mirror::Mirrors;
 use crate::package::Package;
 use crate::plan::Target;
+use crate::profile::distro::Family;
 use crate::reference::Digest;
 
 /// The file with the root file system of compiler and build tools.
@@ -60,7 +61,13 @@ pub fn packages(target: &Target) -> impl Iterator<Item = (String, &Package)> {
     stages.into_iter().flat_map(|(stage, packages)| packages.iter().map(move |package| (format!("packages/{stage}/{}", package.sha256), package)))
 }
 
-/// The target's Dockerfile, which fetches nothing: [`TOOLCHAIN`] and [`packages`] must lie beside it.
+/// Signatures of packages that are files of their own, by their paths beside the Dockerfile, with their official addresses.
+pub fn signatures(target: &Target) -> impl Iterator<Item = (String, String)> {
+    let detached = target.distro.profile.family == Family::Pacman;
+    packages(target).filter(move |_| detached).map(|(path, package)| (format!("{path}.sig"), format!("{}.sig", package.url)))
+}
+
+/// The target's Dockerfile, which fetches nothing: [`TOOLCHAIN`], [`packages`] and [`signatures`] must lie beside it.
 ///
 /// # Errors
 /// When the target cannot be rendered.
@@ -68,7 +75,8 @@ pub fn offline_dockerfile(target: &Target, mirrors: &Mirrors) -> Result<String, 
     let online = dockerfile(target, mirrors)?;
     let stages = Stages::of(&online);
     let replaced = stages.ancestors(toolchain_stage(&online));
-    let mut text = format!("{}\n# Compiler and build tools, as a builder with a network has left them.\nFROM scratch AS base\nADD {TOOLCHAIN} /\n", stages.title);
+    let mut text =
+        format!("{}\n# Compiler and build tools, as a builder with a network has left them.\nFROM scratch AS base\nADD {TOOLCHAIN} /\n", stages.title);
     for stage in &replaced {
         // Options of the image, not of its files.
         for line in stage.text.lines().filter(|line| line.starts_with("SHELL ") || line.starts_with("ENV ")) {

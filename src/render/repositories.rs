@@ -14,6 +14,7 @@ pub(super) fn repositories(distro: &PlannedDistro, build_arch: Arch, mirrors: &M
             let arch = distro.profile.family.arch_name(build_arch);
             repositories.flat_map(|repository| section(repository, &distro.release.package_keys, arch, mirrors, distro.profile.family)).collect()
         }
+        Family::Pacman => repositories.flat_map(|repository| pacman_section(repository, distro.profile.family.arch_name(build_arch), mirrors)).collect(),
     }
 }
 
@@ -34,6 +35,13 @@ fn sources_line(repository: &Repository, mirrors: &Mirrors) -> String {
 
 fn is_trusted(repository: &Repository, url: &str, mirrors: &Mirrors) -> bool {
     repository.trusted || mirrors.is_trusted(url)
+}
+
+/// A section of `pacman.conf` (pacman.conf(5)).
+fn pacman_section(repository: &Repository, arch: &str, mirrors: &Mirrors) -> Vec<String> {
+    let official = repository.url.replace("{arch}", arch);
+    let level = if is_trusted(repository, &official, mirrors) { "Never" } else { "Required DatabaseOptional" };
+    vec![format!("[{}]", repository.suite), format!("SigLevel = {level}"), format!("Server = {}", mirrors.package(&official)), String::new()]
 }
 
 /// A section of a `*.repo` file (dnf.conf(5), zypper(8)). A release's first repository must be there, the others need not.

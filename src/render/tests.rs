@@ -123,6 +123,8 @@ pub(super) const OF_DISTROS: &[(&str, &str, &str)] = &[
     ("almalinux", "9", "5.14.0-570.12.1.el9_6.x86_64"),
     ("amazon-2", "2", "5.10.240-238.955.amzn2.x86_64"),
     ("amazon-2023", "2023", "6.12.64-87.122.amzn2023.x86_64"),
+    ("arch", "rolling", "6.16.8-arch3-1"),
+    ("azurelinux", "3.0", "6.6.134.1-2.azl3"),
     ("centos-stream", "10", "6.12.0-150.el10.x86_64"),
     ("debian", "trixie", "6.12.117+deb13-amd64"),
     ("fedora", "43", "6.17.7-300.fc43.x86_64"),

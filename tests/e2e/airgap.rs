@@ -13,7 +13,8 @@ use crate::stack::setting;
 fn in_the_gap(forge: &Forge, arguments: &str) {
     let stack = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/stack.sh");
     let build = format!("export KMODFORGE_BUILDER=$KMODFORGE_TEST_BUILDKIT; exec {} {arguments}", env!("CARGO_BIN_EXE_kmodforge"));
-    let script = format!("ip link set lo up; if ip route get 192.0.2.1 2>/dev/null; then exit 9; fi; exec {stack} run --buildkitd --registry -- sh -euc '{build}'");
+    let script =
+        format!("ip link set lo up; if ip route get 192.0.2.1 2>/dev/null; then exit 9; fi; exec {stack} run --buildkitd --registry -- sh -euc '{build}'");
     let mut command = Command::new("unshare");
     command.args(["--net", "sh", "-euc", &script]).current_dir(forge.folder.path()).env("KMODFORGE_CACHE", forge.path("cache-of-the-gap")).stdin(Stdio::null());
     let output = command.output().unwrap();

@@ -1,5 +1,5 @@
 //! Distributions whose repositories are out of reach: the family's own package manager installs from repositories that stand in for theirs
-//! (`scripts/standin-rpm.sh`, `scripts/standin-ubuntu.sh`), and their profiles find, compile and check there as they would in the world.
+//! (`scripts/standin-*.sh`), and their profiles find, compile and check there as they would in the world.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -40,7 +40,7 @@ fn standin() -> &'static Standin {
         fs::create_dir_all(profiles.join("keyrings")).unwrap();
         let (mut kernels, mut images, mut packages) = (Vec::new(), String::new(), String::new());
         let mut sites = Vec::new();
-        for family in ["rpm", "ubuntu"] {
+        for family in ["rpm", "ubuntu", "pacman"] {
             let script = format!("{}/scripts/standin-{family}.sh", env!("CARGO_MANIFEST_DIR"));
             let folder = PathBuf::from(run(&mut Command::new(script)).trim());
             let base = format!("{}/standin/{family}:1", registry());
@@ -159,12 +159,12 @@ fn each_distribution_gets_a_checked_image_through_its_package_manager() {
         );
         seen.insert(distro, kernel);
     }
-    assert!(seen.len() >= 7, "{seen:?}");
+    assert!(seen.len() >= 10, "{seen:?}");
 }
 
 #[test]
 fn the_programs_of_an_image_do_what_nodes_ask_for() {
-    for distro in ["fedora", "ubuntu"] {
+    for distro in ["fedora", "ubuntu", "arch", "opensuse-leap", "azurelinux"] {
         programs_work(&standin().kernels.iter().find(|kernel| kernel.distro == distro).unwrap().kernel);
     }
 }
@@ -181,7 +181,10 @@ fn programs_work(kernel: &str) {
     assert!(shown.contains(&format!("insmod /opt/lib/modules/{kernel}/extra/v4l2loopback.ko")), "{shown}");
     let script = "mkdir -p /host/sub && cp -R /opt/lib /host/ && find /host -name '*.ko' | sort | xargs ls && sleep 0 && rm -r /host";
     assert!(within("/bin/sh", &["-c", script]).contains("v4l2loopback.ko"));
-    assert!(["bash/COPYING", "dash/copyright"].iter().any(|text| root.path().join("usr/share/licenses").join(text).exists()), "texts of licences come along");
+    assert!(
+        ["bash/COPYING", "dash/copyright", "dash/LICENSE"].iter().any(|text| root.path().join("usr/share/licenses").join(text).exists()),
+        "texts of licences come along"
+    );
 }
 
 /// Nobody signs the indexes of most RPM distributions: whoever serves them can list what he likes, and nothing of it gets into an image.

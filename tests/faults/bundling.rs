@@ -112,7 +112,8 @@ async fn what_the_bundle_was_not_made_for() {
     let distro = fs::read_to_string(world.path("profiles/distros/debian.yaml")).unwrap();
     world.profile("distros/debian.yaml", &distro.replace("packages: [make, kmod]", "packages: [make, kmod, bc]"));
     told += &offline(&world, "latest", &[]).await.ended(1).errors();
-    let fallback = "    fallbacks:\n      - {id: snapshot, repositories: [{url: 'SITE/old/{timestamp}', suite: bookworm, components: [main]}]}\n    default_compiler";
+    let fallback =
+        "    fallbacks:\n      - {id: snapshot, repositories: [{url: 'SITE/old/{timestamp}', suite: bookworm, components: [main]}]}\n    default_compiler";
     world.profile("distros/debian.yaml", &distro.replace("    default_compiler", fallback));
     told += &offline(&world, "latest", &["--fallback", "snapshot=20260301T000000Z"]).await.ended(1).errors();
     assert!(world.bench.solved("artifacts").is_empty() && world.tags().is_empty());

@@ -34,7 +34,7 @@ fn every_real_kernel_is_of_the_distributions_that_have_it() {
 
 /// Distributions in the tables of the scripts that make the stand-ins; `tests/e2e/families.rs` builds for each of them.
 fn on_a_stand_in() -> BTreeSet<String> {
-    let tables = ["scripts/standin-rpm.sh", "scripts/standin-ubuntu.sh"].map(|script| {
+    let tables = ["scripts/standin-rpm.sh", "scripts/standin-ubuntu.sh", "scripts/standin-pacman.sh"].map(|script| {
         let script = std::fs::read_to_string(root(script)).unwrap();
         script.split_once("DISTRIBUTIONS='").unwrap().1.split_once('\'').unwrap().0.to_owned()
     });
@@ -47,7 +47,9 @@ fn profiles_claim_no_other_proof_than_the_tests_have() {
     let claiming = |proof: Proof| -> BTreeSet<String> {
         catalog.distro_entries().filter(|entry| entry.profile.proven == proof).map(|entry| entry.profile.id.to_string()).collect()
     };
-    assert_eq!(claiming(Proof::RealClient), on_a_stand_in());
+    // Debian has dnf, and no tdnf.
+    assert_eq!(claiming(Proof::SimilarClient), BTreeSet::from(["azurelinux".to_owned()]));
+    assert_eq!(claiming(Proof::RealClient), &on_a_stand_in() - &claiming(Proof::SimilarClient));
     // Every other test of tests/e2e builds for kernels from Debian's own mirrors.
     assert_eq!(claiming(Proof::RealMirror), BTreeSet::from(["debian".to_owned()]));
 }

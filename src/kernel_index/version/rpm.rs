@@ -18,7 +18,8 @@ pub(super) fn compare_to_bound(version: &str, bound: &str) -> Ordering {
     }
 }
 
-fn split(version: &str) -> (&str, &str, Option<&str>) {
+/// Epoch, version, and release if there is one.
+pub(super) fn split(version: &str) -> (&str, &str, Option<&str>) {
     let (epoch, rest) = version.split_once(':').unwrap_or(("0", version));
     let (version, release) = rest.rsplit_once('-').map_or((rest, None), |(version, release)| (version, Some(release)));
     (epoch, version, release)
@@ -67,7 +68,7 @@ fn part(mut left: &str, mut right: &str) -> Ordering {
 }
 
 /// The digits or letters that a text starts with, and the rest.
-fn segment(text: &str, digits: bool) -> (&str, &str) {
+pub(super) fn segment(text: &str, digits: bool) -> (&str, &str) {
     let is_one = |c: char| if digits { c.is_ascii_digit() } else { c.is_ascii_alphabetic() };
     text.split_at(text.find(|c| !is_one(c)).unwrap_or(text.len()))
 }

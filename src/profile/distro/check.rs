@@ -94,8 +94,10 @@ fn check_kernels(checker: &Checker<'_>, kernels: &KernelRules) -> Result<(), Pro
     for (name, release) in &kernels.headers_versions {
         let trail = trail.then("headers_versions").then(name.as_str());
         compile(checker, &trail, name)?;
-        checker.text(&trail, release, &["version", "revision", "source_revision", "arch"])?;
-        needs_placeholder(checker, &trail, release, "version")?;
+        checker.text(&trail, release, &["version", "revision", "source_revision", "upstream", "patchset", "arch"])?;
+        if !release.contains("{upstream}") {
+            needs_placeholder(checker, &trail, release, "version")?;
+        }
     }
     if let Some(pattern) = &kernels.headers_dependencies {
         compile(checker, &trail.then("headers_dependencies"), pattern)?;
@@ -121,7 +123,7 @@ fn check_release(checker: &Checker<'_>, trail: &Trail, release: &Release, profil
     let fallbacks = trail.then("fallbacks");
     checker.unique(&fallbacks, Some("id"), "fallback", release.fallbacks.iter().map(|fallback| fallback.id.as_str()))?;
     for (index, fallback) in release.fallbacks.iter().enumerate() {
-        check_repositories(checker, &fallbacks.then(index).then("repositories"), &fallback.repositories, (profile, &["timestamp", "version"]))?;
+        check_repositories(checker, &fallbacks.then(index).then("repositories"), &fallback.repositories, (profile, &["timestamp", "day", "version"]))?;
     }
     if let Some(compiler) = &release.default_compiler {
         program(checker, &trail.then("default_compiler"), compiler)?;

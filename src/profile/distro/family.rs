@@ -15,11 +15,13 @@ pub enum Family {
     Dnf,
     /// SUSE's: zypper, rpm.
     Zypper,
+    /// Arch Linux's: pacman.
+    Pacman,
 }
 
 impl Family {
     /// Every family.
-    pub const ALL: [Self; 3] = [Self::Apt, Self::Dnf, Self::Zypper];
+    pub const ALL: [Self; 4] = [Self::Apt, Self::Dnf, Self::Zypper, Self::Pacman];
 
     /// The name of the family's Dockerfile template, `templates/dockerfile/<name>.Dockerfile.tera`, and of its packages in driver profiles.
     #[must_use]
@@ -28,6 +30,7 @@ impl Family {
             Self::Apt => "apt",
             Self::Dnf => "dnf",
             Self::Zypper => "zypper",
+            Self::Pacman => "pacman",
         }
     }
 
@@ -36,7 +39,7 @@ impl Family {
     pub fn arch_name(self, arch: Arch) -> &'static str {
         match self {
             Self::Apt => arch.oci(),
-            Self::Dnf | Self::Zypper => arch.machine(),
+            Self::Dnf | Self::Zypper | Self::Pacman => arch.machine(),
         }
     }
 
@@ -46,6 +49,7 @@ impl Family {
         match self {
             Self::Apt => "all",
             Self::Dnf | Self::Zypper => "noarch",
+            Self::Pacman => "any",
         }
     }
 
@@ -54,7 +58,7 @@ impl Family {
     pub fn has_signed_packages(self) -> bool {
         match self {
             Self::Apt => false,
-            Self::Dnf | Self::Zypper => true,
+            Self::Dnf | Self::Zypper | Self::Pacman => true,
         }
     }
 
@@ -64,6 +68,7 @@ impl Family {
         match self {
             Self::Apt => "deb",
             Self::Dnf | Self::Zypper => "rpm",
+            Self::Pacman => "alpm",
         }
     }
 }
@@ -77,6 +82,8 @@ pub enum Proof {
     /// The family's own package manager installed, and modules were compiled and checked, from a stand-in of the distribution's repositories
     /// with its names and layout and the headers of another real kernel.
     RealClient,
+    /// As `real-client`, with another client of the same repository format than the distribution has: dnf for tdnf.
+    SimilarClient,
     /// Its Dockerfile was rendered and read; nothing more.
     #[default]
     Rendered,
@@ -89,6 +96,7 @@ impl Proof {
         match self {
             Self::RealMirror => "real mirror",
             Self::RealClient => "real client on a stand-in",
+            Self::SimilarClient => "similar client on a stand-in",
             Self::Rendered => "rendered only",
         }
     }

@@ -123,7 +123,8 @@ fn check_firmware(checker: &Checker<'_>, trail: &Trail, firmware: &FirmwareSourc
 fn check_build(checker: &Checker<'_>, trail: &Trail, build: &Build) -> Result<(), ProfileError> {
     for (family, packages) in &build.packages {
         let trail = trail.then("packages");
-        checker.key(&trail, family, ("a package family", "`apt`, `dnf` or `zypper`"), |name| Family::ALL.iter().any(|family| family.name() == name))?;
+        checker
+            .key(&trail, family, ("a package family", "`apt`, `dnf`, `zypper` or `pacman`"), |name| Family::ALL.iter().any(|family| family.name() == name))?;
         checker.packages(&trail.then(family.as_str()), packages, true)?;
     }
     checker.some(&trail.then("steps"), "steps", &build.steps)?;

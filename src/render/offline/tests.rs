@@ -1,7 +1,7 @@
-use crate::render::tests::{OF_DISTROS, built_in, check_text, newest, of_distro, shellcheck};
 use super::*;
 use crate::arch::Arch;
 use crate::fixture;
+use crate::render::tests::{OF_DISTROS, built_in, check_text, newest, of_distro, shellcheck};
 
 fn target() -> Target {
     fixture::target("v4l2loopback", "6.1.0-56-amd64")

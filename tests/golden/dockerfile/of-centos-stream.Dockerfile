@@ -36,13 +36,17 @@ RUN --mount=type=cache,id=kmodforge-installer-centos-stream-10-amd64,target=/var
       gpgkey=file:///etc/pki/rpm-gpg/RPM-GPG-KEY-centosofficial-SHA256 \
       skip_if_unavailable=1 \
       '' > /etc/kmodforge/repositories/kmodforge.repo; \
-    printf '%s\n' '[main]' reposdir=/etc/kmodforge/repositories cachedir=/var/cache/kmodforge-installer keepcache=1 metadata_expire=3600 \
+    printf '%s\n' '[main]' reposdir=/etc/kmodforge/repositories repodir=/etc/kmodforge/repositories cachedir=/var/cache/kmodforge-installer keepcache=1 metadata_expire=3600 \
       plugins=0 install_weak_deps=0 tsflags=nodocs > /etc/kmodforge/dnf.conf; \
     printf '%s\n' '#!/bin/bash' 'set -- -y -c /etc/kmodforge/dnf.conf install "$@"' \
       '[ ! -e /etc/kmodforge/client.pem ] || set -- --setopt=sslclientcert=/etc/kmodforge/client.pem --setopt=sslclientkey=/etc/kmodforge/client.pem "$@"' \
       '[ ! -e /etc/kmodforge/client.pem ] || [ ! -e /etc/rhsm/ca/redhat-uep.pem ] || set -- --setopt=sslcacert=/etc/rhsm/ca/redhat-uep.pem "$@"' \
-      'exec "$(type -P dnf || type -P yum)" "$@"' > /usr/local/bin/kmodforge-install; \
+      'exec "$(type -P dnf || type -P tdnf || type -P yum)" "$@"' > /usr/local/bin/kmodforge-install; \
     chmod 755 /usr/local/bin/kmodforge-install; \
+    printf '%s\n' 'is_signed() {' '  said=$(rpmkeys --dbpath /etc/kmodforge/keys --checksig "$1" 2>&1) || true' \
+      '  case $said in *" signatures OK"*|*" pgp "*OK*) ;; *) echo "${said#*: }"; return 1;; esac' '}' \
+      'extract() { file=$1; shift; [ $# = 0 ] || set -- -f "$@"; rpm2cpio "$file" | cpio -idm --quiet --no-absolute-filenames "$@"; }' \
+      > /etc/kmodforge/packages.sh; \
     mkdir -p /etc/kmodforge/keys; \
     set -- /etc/pki/rpm-gpg/RPM-GPG-KEY-centosofficial-SHA256; for key in "$@"; do \
       for file in "$key" "$key"/*; do \
@@ -63,7 +67,7 @@ RUN --mount=type=cache,id=kmodforge-installer-centos-stream-10-amd64,target=/var
 FROM base AS tools
 RUN --mount=type=cache,id=kmodforge-packages,target=/var/cache/kmodforge \
     --mount=type=secret,id=client-certificate,target=/etc/kmodforge/client.pem \
-    cd /var/cache/kmodforge; set --; new=$(mktemp -d -p .); certificate=(); \
+    . /etc/kmodforge/packages.sh; cd /var/cache/kmodforge; set --; new=$(mktemp -d -p .); certificate=(); \
     [ ! -e /etc/kmodforge/client.pem ] || certificate=(--cert /etc/kmodforge/client.pem); \
     [ ! -e /etc/kmodforge/client.pem ] || [ ! -e /etc/rhsm/ca/redhat-uep.pem ] || certificate+=(--cacert /etc/rhsm/ca/redhat-uep.pem); \
     packages=( \
@@ -76,13 +80,12 @@ RUN --mount=type=cache,id=kmodforge-packages,target=/var/cache/kmodforge \
         mv "$new/$file" .; \
       }; \
       [ "$proof" = listed ] || { \
-        said=$(rpmkeys --dbpath /etc/kmodforge/keys --checksig "$file" 2>&1) || true; \
-        case $said in *' signatures OK'*|*' pgp '*OK*) ;; *) echo "$url is not signed by a key of the distribution: ${said#*: }" >&2; exit 1;; esac; \
+        said=$(is_signed "$file" "$url" 2>&1) || { echo "$url is not signed by a key of the distribution: $said" >&2; exit 1; }; \
       }; \
     done; \
     rmdir "$new"; mkdir -p /unpacked; cd /unpacked; \
     for file in "$@"; do \
-      rpm2cpio "$file" | cpio -idm --quiet --no-absolute-filenames; \
+      extract "$file"; \
     done; \
     for name in bin sbin lib lib64; do \
       [ -L "$name" ] || [ ! -d "$name" ] || { mkdir -p "usr/$name"; cp -a "$name/." "usr/$name/"; rm -r "$name"; }; \
@@ -152,7 +155,7 @@ RUN --mount=type=cache,id=kmodforge-packages,target=/var/cache/kmodforge \
 FROM base AS headers
 RUN --mount=type=cache,id=kmodforge-packages,target=/var/cache/kmodforge \
     --mount=type=secret,id=client-certificate,target=/etc/kmodforge/client.pem \
-    cd /var/cache/kmodforge; set --; new=$(mktemp -d -p .); certificate=(); \
+    . /etc/kmodforge/packages.sh; cd /var/cache/kmodforge; set --; new=$(mktemp -d -p .); certificate=(); \
     [ ! -e /etc/kmodforge/client.pem ] || certificate=(--cert /etc/kmodforge/client.pem); \
     [ ! -e /etc/kmodforge/client.pem ] || [ ! -e /etc/rhsm/ca/redhat-uep.pem ] || certificate+=(--cacert /etc/rhsm/ca/redhat-uep.pem); \
     packages=( \
@@ -166,19 +169,18 @@ RUN --mount=type=cache,id=kmodforge-packages,target=/var/cache/kmodforge \
         mv "$new/$file" .; \
       }; \
       [ "$proof" = listed ] || { \
-        said=$(rpmkeys --dbpath /etc/kmodforge/keys --checksig "$file" 2>&1) || true; \
-        case $said in *' signatures OK'*|*' pgp '*OK*) ;; *) echo "$url is not signed by a key of the distribution: ${said#*: }" >&2; exit 1;; esac; \
+        said=$(is_signed "$file" "$url" 2>&1) || { echo "$url is not signed by a key of the distribution: $said" >&2; exit 1; }; \
       }; \
     done; \
     rmdir "$new"; mkdir -p /headers; cd /headers; \
     for file in "$@"; do \
-      rpm2cpio "$file" | cpio -idm --quiet --no-absolute-filenames -f './usr/src/kernels/*/include/config/[A-Z]*' './usr/src/kernels/*/arch/alpha/*' './usr/src/kernels/*/arch/arc/*' './usr/src/kernels/*/arch/csky/*' './usr/src/kernels/*/arch/hexagon/*' './usr/src/kernels/*/arch/ia64/*' './usr/src/kernels/*/arch/loongarch/*' './usr/src/kernels/*/arch/m68k/*' './usr/src/kernels/*/arch/microblaze/*' './usr/src/kernels/*/arch/mips/*' './usr/src/kernels/*/arch/nios2/*' './usr/src/kernels/*/arch/openrisc/*' './usr/src/kernels/*/arch/parisc/*' './usr/src/kernels/*/arch/powerpc/*' './usr/src/kernels/*/arch/riscv/*' './usr/src/kernels/*/arch/s390/*' './usr/src/kernels/*/arch/sh/*' './usr/src/kernels/*/arch/sparc/*' './usr/src/kernels/*/arch/um/*' './usr/src/kernels/*/arch/xtensa/*'; \
+      extract "$file" './usr/src/kernels/*/include/config/[A-Z]*' './usr/src/kernels/*/arch/alpha/*' './usr/src/kernels/*/arch/arc/*' './usr/src/kernels/*/arch/csky/*' './usr/src/kernels/*/arch/hexagon/*' './usr/src/kernels/*/arch/ia64/*' './usr/src/kernels/*/arch/loongarch/*' './usr/src/kernels/*/arch/m68k/*' './usr/src/kernels/*/arch/microblaze/*' './usr/src/kernels/*/arch/mips/*' './usr/src/kernels/*/arch/nios2/*' './usr/src/kernels/*/arch/openrisc/*' './usr/src/kernels/*/arch/parisc/*' './usr/src/kernels/*/arch/powerpc/*' './usr/src/kernels/*/arch/riscv/*' './usr/src/kernels/*/arch/s390/*' './usr/src/kernels/*/arch/sh/*' './usr/src/kernels/*/arch/sparc/*' './usr/src/kernels/*/arch/um/*' './usr/src/kernels/*/arch/xtensa/*'; \
     done; \
     for name in bin sbin lib lib64; do \
       [ -L "$name" ] || [ ! -d "$name" ] || { mkdir -p "usr/$name"; cp -a "$name/." "usr/$name/"; rm -r "$name"; }; \
     done; \
-    mkdir -p usr/src/.modules/6.12.0-150.el10.x86_64 /facts /compiler; \
-    [ ! -d usr/lib/modules ] || cp -a usr/lib/modules/. usr/src/.modules/; \
+    mkdir -p usr/src usr/lib/modules /facts /compiler; mv usr/lib/modules usr/src/.modules; ln -s ../src/.modules usr/lib/modules; \
+    mkdir -p usr/src/.modules/6.12.0-150.el10.x86_64; \
     cd usr/src/.modules/6.12.0-150.el10.x86_64; \
     [ -e build ] || ln -sfn /usr/src/kernels/6.12.0-150.el10.x86_64 build; \
     [ -e source ] || ln -sfn /usr/src/kernels/6.12.0-150.el10.x86_64 source; \

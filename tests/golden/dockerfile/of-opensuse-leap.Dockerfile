@@ -37,6 +37,10 @@ RUN --mount=type=cache,id=kmodforge-installer-opensuse-leap-15.6-amd64,target=/v
       'exec zypper --non-interactive --reposd-dir /etc/kmodforge/repositories --cache-dir /var/cache/kmodforge-installer install --no-recommends "$@"' \
       > /usr/local/bin/kmodforge-install; \
     chmod 755 /usr/local/bin/kmodforge-install; \
+    printf '%s\n' 'is_signed() {' '  said=$(rpmkeys --dbpath /etc/kmodforge/keys --checksig "$1" 2>&1) || true' \
+      '  case $said in *" signatures OK"*|*" pgp "*OK*) ;; *) echo "${said#*: }"; return 1;; esac' '}' \
+      'extract() { file=$1; shift; [ $# = 0 ] || set -- -f "$@"; rpm2cpio "$file" | cpio -idm --quiet --no-absolute-filenames "$@"; }' \
+      > /etc/kmodforge/packages.sh; \
     mkdir -p /etc/kmodforge/keys; \
     set -- /usr/lib/rpm/gnupg/keys; for key in "$@"; do \
       for file in "$key" "$key"/*; do \
@@ -57,7 +61,7 @@ RUN --mount=type=cache,id=kmodforge-installer-opensuse-leap-15.6-amd64,target=/v
 FROM base AS tools
 RUN --mount=type=cache,id=kmodforge-packages,target=/var/cache/kmodforge \
     --mount=type=secret,id=client-certificate,target=/etc/kmodforge/client.pem \
-    cd /var/cache/kmodforge; set --; new=$(mktemp -d -p .); certificate=(); \
+    . /etc/kmodforge/packages.sh; cd /var/cache/kmodforge; set --; new=$(mktemp -d -p .); certificate=(); \
     [ ! -e /etc/kmodforge/client.pem ] || certificate=(--cert /etc/kmodforge/client.pem); \
     [ ! -e /etc/kmodforge/client.pem ] || [ ! -e /etc/rhsm/ca/redhat-uep.pem ] || certificate+=(--cacert /etc/rhsm/ca/redhat-uep.pem); \
     packages=( \
@@ -70,13 +74,12 @@ RUN --mount=type=cache,id=kmodforge-packages,target=/var/cache/kmodforge \
         mv "$new/$file" .; \
       }; \
       [ "$proof" = listed ] || { \
-        said=$(rpmkeys --dbpath /etc/kmodforge/keys --checksig "$file" 2>&1) || true; \
-        case $said in *' signatures OK'*|*' pgp '*OK*) ;; *) echo "$url is not signed by a key of the distribution: ${said#*: }" >&2; exit 1;; esac; \
+        said=$(is_signed "$file" "$url" 2>&1) || { echo "$url is not signed by a key of the distribution: $said" >&2; exit 1; }; \
       }; \
     done; \
     rmdir "$new"; mkdir -p /unpacked; cd /unpacked; \
     for file in "$@"; do \
-      rpm2cpio "$file" | cpio -idm --quiet --no-absolute-filenames; \
+      extract "$file"; \
     done; \
     for name in bin sbin lib lib64; do \
       [ -L "$name" ] || [ ! -d "$name" ] || { mkdir -p "usr/$name"; cp -a "$name/." "usr/$name/"; rm -r "$name"; }; \
@@ -109,7 +112,7 @@ RUN --mount=type=cache,id=kmodforge-packages,target=/var/cache/kmodforge \
 FROM base AS headers
 RUN --mount=type=cache,id=kmodforge-packages,target=/var/cache/kmodforge \
     --mount=type=secret,id=client-certificate,target=/etc/kmodforge/client.pem \
-    cd /var/cache/kmodforge; set --; new=$(mktemp -d -p .); certificate=(); \
+    . /etc/kmodforge/packages.sh; cd /var/cache/kmodforge; set --; new=$(mktemp -d -p .); certificate=(); \
     [ ! -e /etc/kmodforge/client.pem ] || certificate=(--cert /etc/kmodforge/client.pem); \
     [ ! -e /etc/kmodforge/client.pem ] || [ ! -e /etc/rhsm/ca/redhat-uep.pem ] || certificate+=(--cacert /etc/rhsm/ca/redhat-uep.pem); \
     packages=( \
@@ -123,19 +126,18 @@ RUN --mount=type=cache,id=kmodforge-packages,target=/var/cache/kmodforge \
         mv "$new/$file" .; \
       }; \
       [ "$proof" = listed ] || { \
-        said=$(rpmkeys --dbpath /etc/kmodforge/keys --checksig "$file" 2>&1) || true; \
-        case $said in *' signatures OK'*|*' pgp '*OK*) ;; *) echo "$url is not signed by a key of the distribution: ${said#*: }" >&2; exit 1;; esac; \
+        said=$(is_signed "$file" "$url" 2>&1) || { echo "$url is not signed by a key of the distribution: $said" >&2; exit 1; }; \
       }; \
     done; \
     rmdir "$new"; mkdir -p /headers; cd /headers; \
     for file in "$@"; do \
-      rpm2cpio "$file" | cpio -idm --quiet --no-absolute-filenames -f './usr/src/linux-*/include/config/[A-Z]*' './usr/src/linux-*/arch/alpha/*' './usr/src/linux-*/arch/arc/*' './usr/src/linux-*/arch/csky/*' './usr/src/linux-*/arch/hexagon/*' './usr/src/linux-*/arch/ia64/*' './usr/src/linux-*/arch/loongarch/*' './usr/src/linux-*/arch/m68k/*' './usr/src/linux-*/arch/microblaze/*' './usr/src/linux-*/arch/mips/*' './usr/src/linux-*/arch/nios2/*' './usr/src/linux-*/arch/openrisc/*' './usr/src/linux-*/arch/parisc/*' './usr/src/linux-*/arch/powerpc/*' './usr/src/linux-*/arch/riscv/*' './usr/src/linux-*/arch/s390/*' './usr/src/linux-*/arch/sh/*' './usr/src/linux-*/arch/sparc/*' './usr/src/linux-*/arch/um/*' './usr/src/linux-*/arch/xtensa/*'; \
+      extract "$file" './usr/src/linux-*/include/config/[A-Z]*' './usr/src/linux-*/arch/alpha/*' './usr/src/linux-*/arch/arc/*' './usr/src/linux-*/arch/csky/*' './usr/src/linux-*/arch/hexagon/*' './usr/src/linux-*/arch/ia64/*' './usr/src/linux-*/arch/loongarch/*' './usr/src/linux-*/arch/m68k/*' './usr/src/linux-*/arch/microblaze/*' './usr/src/linux-*/arch/mips/*' './usr/src/linux-*/arch/nios2/*' './usr/src/linux-*/arch/openrisc/*' './usr/src/linux-*/arch/parisc/*' './usr/src/linux-*/arch/powerpc/*' './usr/src/linux-*/arch/riscv/*' './usr/src/linux-*/arch/s390/*' './usr/src/linux-*/arch/sh/*' './usr/src/linux-*/arch/sparc/*' './usr/src/linux-*/arch/um/*' './usr/src/linux-*/arch/xtensa/*'; \
     done; \
     for name in bin sbin lib lib64; do \
       [ -L "$name" ] || [ ! -d "$name" ] || { mkdir -p "usr/$name"; cp -a "$name/." "usr/$name/"; rm -r "$name"; }; \
     done; \
-    mkdir -p usr/src/.modules/6.4.0-150600.23.25-default /facts /compiler; \
-    [ ! -d usr/lib/modules ] || cp -a usr/lib/modules/. usr/src/.modules/; \
+    mkdir -p usr/src usr/lib/modules /facts /compiler; mv usr/lib/modules usr/src/.modules; ln -s ../src/.modules usr/lib/modules; \
+    mkdir -p usr/src/.modules/6.4.0-150600.23.25-default; \
     cd usr/src/.modules/6.4.0-150600.23.25-default; \
     [ -e build ] || ln -sfn /usr/src/linux-6.4.0-150600.23.25-obj/x86_64/default build; \
     [ -e source ] || ln -sfn /usr/src/linux-6.4.0-150600.23.25 source; \
