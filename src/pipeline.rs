@@ -45,7 +45,6 @@ use crate::image::assemble::Image;
 use crate::image::cache::LayerCache;
 use crate::image::layer::Compression;
 use crate::kernel_memory::KernelMemory;
-use crate::mirror::Mirrors;
 use crate::plan::{State, Target};
 use crate::record::{Outcome, TargetLabel, TargetRecord};
 use crate::reference::Digest;
@@ -81,8 +80,6 @@ pub struct Options {
     pub jobs: usize,
     /// Stop at the first failure.
     pub fail_fast: bool,
-    /// Rewriting of what the builder fetches.
-    pub mirrors: Mirrors,
     /// What every solve has in common.
     pub solve: Arc<SolveOptions>,
     /// Compression of layers.

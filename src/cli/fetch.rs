@@ -20,6 +20,9 @@ pub struct FetchArgs {
     /// Also what boot checks need: the kernels themselves; this is the default where the project file says `boot`.
     #[arg(long)]
     pub boot: bool,
+    /// Folder for the logs of installations.
+    #[arg(long, value_name = "DIR", default_value = ".kmodforge/logs/fetch")]
+    pub log_dir: PathBuf,
     /// Which targets.
     #[command(flatten)]
     pub select: SelectArgs,
@@ -29,9 +32,6 @@ pub struct FetchArgs {
     /// Where toolchains are installed; with `--no-cache` also those that the bundle has already.
     #[command(flatten)]
     pub solve: SolveArgs,
-    /// Folder for the logs of installations.
-    #[arg(long, value_name = "DIR", default_value = ".kmodforge/logs/fetch")]
-    pub log_dir: PathBuf,
     /// How the run goes.
     #[command(flatten)]
     pub run: RunArgs,

@@ -30,15 +30,14 @@ pub async fn run(global: &GlobalArgs, args: &FetchArgs, ui: &Ui, cancel: Cancell
     load_catalog(global, &args.select.project)?;
     let draft = Arc::new(Draft::open(&args.output)?);
     let session = Session::with_origin(global, &args.select.project, Origin::Recorded(draft.clone()))?;
-    let plan = tokio::select! {
+    let (plan, options) = tokio::select! {
         planned = plan(&session, args, &draft, ui) => planned?,
         () = cancel.cancelled() => return Err(interrupted(&args.output)),
     };
-    selection::tell_skipped(&plan.0, ui);
-    selection::tell_unverified(&plan.0, ui);
+    selection::tell_skipped(&plan, ui);
+    selection::tell_unverified(&plan, ui);
     // Indexes were good by now, and are judged by this time where the bundle is used.
     let time = env::now().as_secs();
-    let (plan, options) = plan;
     if plan.targets.is_empty() {
         return Ok(if plan.skipped.iter().any(|skipped| skipped.reason.is_failure()) { Exit::Failed } else { Exit::Unsupported });
     }
@@ -64,7 +63,6 @@ async fn plan(session: &Session, args: &FetchArgs, draft: &Draft, ui: &Ui) -> Re
     let options = Options {
         jobs: 1,
         fail_fast: args.run.fail_fast,
-        mirrors: session.mirrors(),
         solve: Arc::new(solving::options(&args.solve, false)?),
         compression,
         epoch: source_date_epoch()?,

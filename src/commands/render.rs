@@ -9,7 +9,7 @@ use crate::cli::{GlobalArgs, RenderArgs};
 use crate::error::{Exit, Failure};
 use crate::fetch::source;
 use crate::image::layer::Compression;
-use crate::pipeline::{self, Instructions, TargetError};
+use crate::pipeline::{self, Instructions};
 use crate::plan::Target;
 use crate::render;
 use crate::ui::Ui;
@@ -36,7 +36,7 @@ async fn write(session: &Session, target: &Target, folder: &Path) -> Result<(), 
     let source = source::prepare(&session.fetcher, &pipeline::sources(target.driver.version()), &base).await?;
     let firmware = source::prepare_firmware(&session.fetcher, &pipeline::firmware(target.driver.version()), &base).await?;
     let bases = session.fetcher.bundle().map(|bundle| bundle.contents().base_images.clone()).unwrap_or_default();
-    let Instructions { dockerfile, files } = Instructions::of(target, &session.fetcher, &bases).await.map_err(|error| unrendered(error, target))?;
+    let Instructions { dockerfile, files } = Instructions::of(target, &session.fetcher, &bases).await.map_err(|error| error.into_failure(target))?;
     let failed = |error: std::io::Error| {
         Failure::new(Exit::Failed, format!("`{}` cannot be written: {error}", folder.display())).help("choose another folder: --output DIR")
     };
@@ -57,9 +57,4 @@ async fn write(session: &Session, target: &Target, folder: &Path) -> Result<(), 
         }
     }
     std::fs::write(folder.join("Dockerfile"), dockerfile.as_bytes()).map_err(failed)
-}
-
-fn unrendered(error: TargetError, target: &Target) -> Failure {
-    let summary = error.summary();
-    error.explain(target).unwrap_or_else(|| Failure::new(Exit::Failed, summary))
 }

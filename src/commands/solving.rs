@@ -17,14 +17,24 @@ const SECRETS: [&str; 1] = ["apt-auth"];
 pub fn options(args: &SolveArgs, offline: bool) -> Result<SolveOptions, Failure> {
     let mut secrets = args.secrets.iter().map(read_secret).collect::<Result<Vec<_>, _>>()?;
     secrets.extend(shared_secrets(!args.secrets.is_empty())?);
+    let network = if offline && args.network == Network::Sandbox { Network::None } else { args.network };
     Ok(SolveOptions {
         secrets,
-        network: if offline && args.network == Network::Sandbox { Network::None } else { args.network },
-        proxies: if offline { Vec::new() } else { proxies(args.network) },
+        network,
+        proxies: proxies(network),
         cache_from: args.cache_from.clone(),
         cache_to: args.cache_to.clone(),
         no_cache: args.no_cache,
     })
+}
+
+/// Options where the command line says nothing about solves.
+///
+/// # Errors
+/// When a secret cannot be read.
+pub fn usual() -> Result<SolveOptions, Failure> {
+    let network = Network::default();
+    Ok(SolveOptions { secrets: shared_secrets(false)?, network, proxies: proxies(network), ..SolveOptions::default() })
 }
 
 /// What the session shows to servers, or believes of them, the build does as well. `logins`: those of the command line go before.
@@ -59,6 +69,9 @@ fn proxies(network: Network) -> Vec<(String, String)> {
         ["localhost", "127.", "[::1]"].iter().any(|start| host.starts_with(start))
     };
     let mut found = Vec::new();
+    if network == Network::None {
+        return found;
+    }
     for name in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"] {
         let value = env::var(&name.to_lowercase()).or_else(|| env::var(name));
         let reaches = |value: &String| name == "NO_PROXY" || network == Network::Host || !is_loopback(value);

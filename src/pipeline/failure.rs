@@ -121,6 +121,12 @@ impl TargetError {
         }
     }
 
+    /// What the user is told where nothing else is told about the target.
+    pub fn into_failure(self, target: &Target) -> Failure {
+        let summary = self.summary();
+        self.explain(target).unwrap_or_else(|| Failure::new(Exit::Failed, summary))
+    }
+
     /// What the user is told; nothing for targets that were only stopped or are not possible.
     pub fn explain(self, target: &Target) -> Option<Failure> {
         let label = target.label();

@@ -5,7 +5,7 @@ use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use crate::forge::{Forge, newest_cloud};
+use crate::forge::{Forge, newest};
 use crate::stack::{mirrored, mirrors, run, scratch, setting};
 
 const DEBIAN: &str = "http://ftp.debian.org/debian";
@@ -20,13 +20,19 @@ struct Mirror {
 impl Mirror {
     fn start(folder: &Path) -> Self {
         let file = |name: &str| folder.join(name).display().to_string();
-        let mut openssl = Command::new("openssl");
-        openssl.args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=mirror", "-addext", "subjectAltName=IP:127.0.0.1"]);
-        run(openssl.args(["-keyout", &file("key.pem"), "-out", &file("ca.pem")]));
+        let request = || {
+            let mut openssl = Command::new("openssl");
+            openssl.args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]);
+            openssl
+        };
+        run(request().args(["-subj", "/CN=authority", "-keyout", &file("ca.key"), "-out", &file("ca.pem")]));
+        let mut leaf = request();
+        leaf.args(["-subj", "/CN=mirror", "-CA", &file("ca.pem"), "-CAkey", &file("ca.key"), "-addext", "subjectAltName=IP:127.0.0.1"]);
+        run(leaf.args(["-addext", "basicConstraints=critical,CA:FALSE", "-keyout", &file("key.pem"), "-out", &file("server.pem")]));
         let upstreams = [format!("debian={}", mirrored(DEBIAN)), format!("security={}", mirrored(SECURITY))];
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/e2e/tls_mirror.py");
         let mut command = Command::new("python3");
-        command.args([script, &file("ca.pem"), &file("key.pem"), "robot:s3cret"]).args(upstreams).stdin(Stdio::null()).stdout(Stdio::piped());
+        command.args([script, &file("server.pem"), &file("key.pem"), "robot:s3cret"]).args(upstreams).stdin(Stdio::null()).stdout(Stdio::piped());
         let mut server = command.spawn().unwrap();
         let mut port = String::new();
         BufReader::new(server.stdout.take().unwrap()).read_line(&mut port).unwrap();
@@ -50,7 +56,7 @@ fn a_private_authority_and_a_login_serve_the_program_and_the_build() {
         None => format!("{line}\n"),
     };
     let lines: String = mirrors().lines().map(line).collect();
-    let rows = format!("  - {{drivers: [v4l2loopback], distros: [debian], kernels: [\"{}\"]}}\n", newest_cloud());
+    let rows = format!("  - {{drivers: [v4l2loopback], distros: [debian], kernels: [\"{}\"]}}\n", newest());
     let forge = Forge::mirrored("private", &rows, &lines).with_builder(setting("KMODFORGE_TEST_BUILDKIT")).with_own_cache();
     let auth = folder.path().join("auth.conf");
     fs::write(&auth, format!("machine {} login robot password s3cret\n", mirror.address)).unwrap();

@@ -58,7 +58,6 @@ impl Choices {
         Options {
             jobs,
             fail_fast: args.run.fail_fast,
-            mirrors: session.mirrors(),
             solve: self.solve.clone(),
             compression: self.compression,
             epoch: self.epoch,
