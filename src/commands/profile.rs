@@ -1,6 +1,7 @@
 //! `kmodforge profile`: which profiles there are, what they say, whether they are right, what they may say.
 
 mod files;
+mod page;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -40,6 +41,7 @@ pub async fn run(global: &GlobalArgs, command: ProfileCommand, ui: &Ui, cancel: 
             match args.format {
                 ShowFormat::Yaml => ui.data(show(&catalog, &args.id, args.kind)?),
                 ShowFormat::Json => ui.json_data(&show_json(&catalog, &args.id, args.kind)?),
+                ShowFormat::Markdown => ui.data(&show_page(&catalog, &args.id, args.kind)?),
             }
         }
         ProfileCommand::Check(args) => {
@@ -203,6 +205,17 @@ pub fn show_json(catalog: &Catalog, id: &str, kind: Option<ProfileKind>) -> Resu
         Found::Driver(entry) => serde_json::to_value(&entry.profile),
     };
     json.map_err(|error| Failure::new(Exit::Failed, format!("cannot write `{id}` as JSON: {error}")))
+}
+
+/// A profile as a page for people, in Markdown.
+///
+/// # Errors
+/// As [`show`].
+pub fn show_page(catalog: &Catalog, id: &str, kind: Option<ProfileKind>) -> Result<String, Failure> {
+    Ok(match find(catalog, id, kind)? {
+        Found::Distro(entry) => page::distro(&entry.profile),
+        Found::Driver(entry) => page::driver(&entry.profile),
+    })
 }
 
 enum Found<'a> {

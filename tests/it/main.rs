@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may stop where it is wrong")]
 
 mod cli;
+mod catalogue;
 mod distros;
 mod host;
 mod kmm;
