@@ -13,7 +13,7 @@ use self::files::Checked;
 use super::given::{Market, profile_of};
 use super::session::{Session, host_arch, load_catalog};
 use super::{selection, unless_cancelled};
-use crate::catalog::{Catalog, Entry};
+use crate::catalog::{Catalog, Entry, tell_known};
 use crate::cli::{
     BuildArgs, GlobalArgs, ProfileCheckArgs, ProfileCommand, ProfileKind, ProfileListArgs, ProfileNewArgs, ProjectArgs, SchemaKind, SelectArgs, ShowFormat,
     TextFormat,
@@ -64,8 +64,11 @@ fn print_list(catalog: &Catalog, args: &ProfileListArgs, ui: &Ui) {
     match args.format {
         TextFormat::Json => ui.json_data(&rows),
         TextFormat::Table => {
-            let rows: Vec<_> = rows.into_iter().map(|row| vec![row.kind.to_owned(), row.id, row.versions.join(", "), row.summary, row.origin]).collect();
-            ui.table(&["KIND", "ID", "VERSIONS", "WHAT", "FROM"], &rows);
+            let rows: Vec<_> = rows
+                .into_iter()
+                .map(|row| vec![row.kind.to_owned(), row.id, row.versions.join(", "), row.summary, row.proven.unwrap_or_default().to_owned(), row.origin])
+                .collect();
+            ui.table(&["KIND", "ID", "VERSIONS", "WHAT", "PROVEN", "FROM"], &rows);
         }
     }
 }
@@ -145,6 +148,9 @@ pub struct Row {
     pub versions: Vec<String>,
     /// What a driver is; a distribution's architectures.
     pub summary: String,
+    /// How far a driver's profile has been proven: `loaded`, `compiled`, `rendered`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub proven: Option<&'static str>,
     /// The file, or `built in`.
     pub origin: String,
 }
@@ -161,6 +167,7 @@ pub fn list(catalog: &Catalog, kind: Option<ProfileKind>) -> Vec<Row> {
             name: distro.name.clone(),
             versions: distro.releases.iter().map(|release| release.id.to_string()).collect(),
             summary: format!("kernels for {}", arches.join(", ")),
+            proven: None,
             origin: origin(entry),
         }
     });
@@ -172,6 +179,7 @@ pub fn list(catalog: &Catalog, kind: Option<ProfileKind>) -> Vec<Row> {
             name: driver.name.clone(),
             versions: driver.versions.iter().map(|version| version.version.to_string()).collect(),
             summary: driver.summary.clone(),
+            proven: Some(driver.proven.name()),
             origin: origin(entry),
         }
     });
@@ -222,11 +230,12 @@ fn find<'a>(catalog: &'a Catalog, id: &str, kind: Option<ProfileKind>) -> Result
         (Ok(_), Ok(_)) => Err(Failure::new(Exit::Usage, format!("`{id}` is a distro and a driver")).help("say which: --kind distro or --kind driver")),
         (Err(_), Err(_)) => {
             let known: Vec<_> = list(catalog, None).into_iter().map(|row| row.id).collect();
-            let failure = Failure::new(Exit::Usage, format!("unknown profile `{id}`")).fact("known", known.join(", "));
-            match nearest(id, known.iter().map(String::as_str)) {
-                Some(word) => Err(failure.help(format!("did you mean `{word}`?"))),
-                None => Err(failure),
-            }
+            let failure = tell_known(Failure::new(Exit::Usage, format!("unknown profile `{id}`")), &known);
+            let failure = match nearest(id, known.iter().map(String::as_str)) {
+                Some(word) => failure.help(format!("did you mean `{word}`?")),
+                None => failure,
+            };
+            Err(failure.help("list them: kmodforge profile list"))
         }
     }
 }
@@ -275,7 +284,7 @@ mod tests {
         assert_eq!(json["modules"][0]["install"], "extra");
         assert_eq!(
             show(&catalog, "zsf", None).unwrap_err().to_string(),
-            "error: unknown profile `zsf`\n  known     debian, jool, nvidia-open, r8125, v4l2loopback, wireguard, zfs\n  help      did you mean `zfs`?"
+            "error: unknown profile `zsf`\n  help      did you mean `zfs`?\n  help      list them: kmodforge profile list"
         );
     }
 
