@@ -75,37 +75,6 @@ bootstrap() { # WORK: leaves WORK/rootfs.tar
         "$SUITE" "$work/rootfs.tar" - >"$work/log" 2>&1
 }
 
-digest_of() { sha256sum "$1" | cut -d' ' -f1; }
-
-add_blob() { # LAYOUT FILE: moves the file to its place and prints `sha256:… SIZE`
-    local digest size
-    digest=$(digest_of "$2")
-    size=$(stat -c %s "$2")
-    mv "$2" "$1/blobs/sha256/$digest"
-    echo "sha256:$digest $size"
-}
-
-write_layout() { # WORK
-    local work=$1 layout=$1/layout diff layer layer_size config config_size manifest manifest_size
-    mkdir -p "$layout/blobs/sha256"
-    diff=$(digest_of "$work/rootfs.tar")
-    gzip -n -6 <"$work/rootfs.tar" >"$work/layer"
-    rm "$work/rootfs.tar"
-    read -r layer layer_size < <(add_blob "$layout" "$work/layer")
-    cat >"$work/config" <<JSON
-{"architecture":"$ARCH","os":"linux","created":"2023-11-14T22:13:20Z","config":{"Env":["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"],"Cmd":["bash"]},"rootfs":{"type":"layers","diff_ids":["sha256:$diff"]}}
-JSON
-    read -r config config_size < <(add_blob "$layout" "$work/config")
-    cat >"$work/manifest" <<JSON
-{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"$config","size":$config_size},"layers":[{"mediaType":"application/vnd.oci.image.layer.v1.tar+gzip","digest":"$layer","size":$layer_size}]}
-JSON
-    read -r manifest manifest_size < <(add_blob "$layout" "$work/manifest")
-    echo '{"imageLayoutVersion":"1.0.0"}' >"$layout/oci-layout"
-    cat >"$layout/index.json" <<JSON
-{"schemaVersion":2,"manifests":[{"mediaType":"application/vnd.oci.image.manifest.v1+json","digest":"$manifest","size":$manifest_size,"annotations":{"org.opencontainers.image.ref.name":"$SUITE"}}]}
-JSON
-}
-
 LAYOUT=$TOOLS/base/$SUITE-$ARCH-$(recipe_key)
 # One at a time, and whoever waited finds it done.
 if ! is_fresh "$LAYOUT"; then
@@ -122,7 +91,7 @@ if ! is_fresh "$LAYOUT"; then
         tail -20 "$WORK/log" >&2
         die "debian:$SUITE could not be bootstrapped from $MAIN"
     }
-    write_layout "$WORK"
+    write_layout "$WORK/rootfs.tar" "$WORK/layout" "$SUITE"
     rm -rf "$LAYOUT"
     mv "$WORK/layout" "$LAYOUT"
     find "$TOOLS/base" -mindepth 1 -maxdepth 1 -name "$SUITE-*" -mtime "+${KMODFORGE_BASE_DAYS:-30}" ! -path "$LAYOUT" -exec rm -rf {} +

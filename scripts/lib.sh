@@ -66,3 +66,35 @@ debian_mirror() {
     esac
     printf '%s\n' "${found%/}"
 }
+
+digest_of() { sha256sum "$1" | cut -d' ' -f1; }
+
+add_blob() { # LAYOUT FILE: moves the file to its place and prints `sha256:… SIZE`
+    local digest size
+    digest=$(digest_of "$2")
+    size=$(stat -c %s "$2")
+    mv "$2" "$1/blobs/sha256/$digest"
+    echo "sha256:$digest $size"
+}
+
+# write_layout TAR LAYOUT NAME: makes an OCI layout with an image of one layer; the tar is used up.
+write_layout() {
+    local tar=$1 layout=$2 diff layer layer_size config config_size manifest manifest_size
+    mkdir -p "$layout/blobs/sha256"
+    diff=$(digest_of "$tar")
+    gzip -n -6 <"$tar" >"$layout/layer"
+    rm "$tar"
+    read -r layer layer_size < <(add_blob "$layout" "$layout/layer")
+    cat >"$layout/config" <<JSON
+{"architecture":"$ARCH","os":"linux","created":"2023-11-14T22:13:20Z","config":{"Env":["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"],"Cmd":["bash"]},"rootfs":{"type":"layers","diff_ids":["sha256:$diff"]}}
+JSON
+    read -r config config_size < <(add_blob "$layout" "$layout/config")
+    cat >"$layout/manifest" <<JSON
+{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"$config","size":$config_size},"layers":[{"mediaType":"application/vnd.oci.image.layer.v1.tar+gzip","digest":"$layer","size":$layer_size}]}
+JSON
+    read -r manifest manifest_size < <(add_blob "$layout" "$layout/manifest")
+    echo '{"imageLayoutVersion":"1.0.0"}' >"$layout/oci-layout"
+    cat >"$layout/index.json" <<JSON
+{"schemaVersion":2,"manifests":[{"mediaType":"application/vnd.oci.image.manifest.v1+json","digest":"$manifest","size":$manifest_size,"annotations":{"org.opencontainers.image.ref.name":"$3"}}]}
+JSON
+}

@@ -1,14 +1,17 @@
 //! The profiles there are: embedded ones, and those of a directory that add to them or replace them.
 
+mod refusal;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+pub use refusal::Refusal;
 use rust_embed::RustEmbed;
 
 use crate::error::{Exit, Failure};
 use crate::kernel::KernelRelease;
 use crate::openpgp::{Keyring, KeyringError, Keyrings};
-use crate::profile::distro::{DistroProfile, Recognised};
+use crate::profile::distro::{DistroProfile, Proof, Recognised};
 use crate::profile::driver::DriverProfile;
 use crate::profile::{ProfileError, Profiles};
 use crate::yaml::{Source, Spot, Trail, nearest};
@@ -45,6 +48,7 @@ pub struct Catalog {
     drivers: BTreeMap<String, Entry<DriverProfile>>,
     distros: BTreeMap<String, Entry<DistroProfile>>,
     keyrings: Keyrings,
+    refusals: Vec<Refusal>,
 }
 
 /// Why there is no catalogue, or not what was looked for in it.
@@ -118,6 +122,9 @@ pub enum CatalogError {
         /// Every distribution.
         known: Vec<String>,
     },
+    /// Nothing can be built for that distribution.
+    #[error("no modules can be built for {}", .0.name)]
+    Refused(Refusal),
     /// Several distributions have such kernels.
     #[error("`{kernel}` can be a kernel of {}", .distros.join(" and of "))]
     Ambiguous {
@@ -167,7 +174,7 @@ impl Catalog {
     /// The profiles that are part of the program.
     pub fn embedded() -> Result<Self, CatalogError> {
         let (drivers, distros) = (embedded::<DriverProfile, EmbeddedDrivers>()?, embedded::<DistroProfile, EmbeddedDistros>()?);
-        let catalog = Self { drivers, distros, keyrings: embedded_keyrings()? };
+        let catalog = Self { drivers, distros, keyrings: embedded_keyrings()?, refusals: Refusal::embedded()? };
         catalog.check_keyrings(&catalog.distros)?;
         Ok(catalog)
     }
@@ -256,7 +263,10 @@ impl Catalog {
 
     /// A distribution with its file.
     pub fn distro_entry(&self, id: &str) -> Result<&Entry<DistroProfile>, CatalogError> {
-        find(&self.distros, id)
+        match self.refusals.iter().find(|refusal| refusal.id == id && !self.distros.contains_key(id)) {
+            Some(refusal) => Err(CatalogError::Refused(refusal.clone())),
+            None => find(&self.distros, id),
+        }
     }
 
     /// Every driver with its file, by id.
@@ -269,11 +279,20 @@ impl Catalog {
         self.distros.values()
     }
 
+    /// The distributions that are meant where none is named: those that are proven on their own mirrors, and those that users have added.
+    pub fn usual_distros(&self) -> impl Iterator<Item = &DistroProfile> {
+        let usual = |entry: &&Entry<DistroProfile>| entry.file.is_some() || entry.profile.proven == Proof::RealMirror;
+        self.distros.values().filter(usual).map(|entry| &entry.profile)
+    }
+
     /// The one distribution that a kernel can be of.
     pub fn recognise(&self, kernel: &KernelRelease) -> Result<&DistroProfile, CatalogError> {
         match self.recognised_by(kernel)[..] {
             [(distro, _)] => Ok(distro),
-            [] => Err(CatalogError::NotRecognised { kernel: kernel.clone(), known: self.distros.keys().cloned().collect() }),
+            [] => Err(match self.refusals.iter().find(|refusal| refusal.recognises(kernel)) {
+                Some(refusal) => CatalogError::Refused(refusal.clone()),
+                None => CatalogError::NotRecognised { kernel: kernel.clone(), known: self.distros.keys().cloned().collect() },
+            }),
             ref several => {
                 let distros = several.iter().map(|(distro, _)| distro.id.to_string()).collect();
                 Err(CatalogError::Ambiguous { kernel: kernel.clone(), distros })
@@ -398,6 +417,7 @@ impl From<CatalogError> for Failure {
             }
             CatalogError::UnknownVersion { version, known, .. } => suggest(failure, &version, &known).fact("known", known.join(", ")),
             CatalogError::NotRecognised { known, .. } => failure.fact("looked at", known.join(", ")).help("add a profile for its distribution: --profiles DIR"),
+            CatalogError::Refused(Refusal { because, instead, .. }) => Failure::new(Exit::Unsupported, failure.headline).fact("because", because).help(instead),
             CatalogError::Ambiguous { distros, .. } => {
                 distros.iter().fold(failure, |failure, distro| failure.help(format!("say which one it is: --distro {distro}")))
             }
@@ -407,7 +427,7 @@ impl From<CatalogError> for Failure {
 
 /// The names that there are, while they can be read at a glance.
 pub(crate) fn tell_known(failure: Failure, known: &[String]) -> Failure {
-    const GLANCE: usize = 12;
+    const GLANCE: usize = 24;
     if known.len() <= GLANCE { failure.fact("known", known.join(", ")) } else { failure }
 }
 

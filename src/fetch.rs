@@ -53,6 +53,8 @@ pub struct FetchOptions {
     pub cache_dir: PathBuf,
     /// Certificate authorities (PEM) to trust beside the system's.
     pub extra_ca: Option<PathBuf>,
+    /// Certificate and key (PEM) to show to servers that ask for one.
+    pub identity: Option<PathBuf>,
     /// When to give up waiting.
     pub timeouts: Timeouts,
     /// When to try again.
@@ -69,7 +71,7 @@ impl FetchOptions {
     pub fn new(mirrors: Mirrors, cache_dir: PathBuf) -> Self {
         let timeouts = Timeouts { connect: Duration::from_secs(10), read: Duration::from_secs(30) };
         let retries = Retries { attempts: 4, first_delay: Duration::from_millis(300) };
-        Self { mirrors, cache_dir, extra_ca: None, timeouts, retries, max_age: Duration::ZERO, stale_if_unreachable: false }
+        Self { mirrors, cache_dir, extra_ca: None, identity: None, timeouts, retries, max_age: Duration::ZERO, stale_if_unreachable: false }
     }
 }
 
@@ -105,11 +107,13 @@ impl Fetcher {
     /// Sets up the client; nothing is asked or written yet.
     pub fn new(options: FetchOptions) -> Result<Self, FetchError> {
         let authorities = options.extra_ca.as_deref().map(read_authorities).transpose()?.unwrap_or_default();
+        let identity = options.identity.as_deref().map(read_identity).transpose()?;
         let builder = || {
-            reqwest::Client::builder()
+            let builder = reqwest::Client::builder()
                 .user_agent(concat!("kmodforge/", env!("CARGO_PKG_VERSION")))
                 .connect_timeout(options.timeouts.connect)
-                .read_timeout(options.timeouts.read)
+                .read_timeout(options.timeouts.read);
+            identity.iter().cloned().fold(builder, reqwest::ClientBuilder::identity)
         };
         // A machine without `ca-certificates` makes the first one fail, though mirrors may well be plain HTTP.
         let client = builder().tls_certs_merge(authorities.clone()).build().or_else(|_| builder().tls_certs_only(authorities).build());
@@ -155,6 +159,14 @@ impl Fetcher {
         // Never closed, so this cannot fail; without a permit the transfer would merely not be counted.
         let _permit = self.limit.acquire().await.ok();
         self.transfers.save(&request, Some(sha256), part.path()).await?;
+        Ok(part)
+    }
+
+    /// A file that is gone when it is dropped, with bytes that were read before.
+    pub fn spooled(&self, bytes: &[u8]) -> Result<NamedTempFile, FetchError> {
+        use std::io::Write as _;
+        let mut part = self.part("files")?;
+        part.write_all(bytes).map_err(|error| FetchError::cache(part.path(), &error))?;
         Ok(part)
     }
 
@@ -229,6 +241,12 @@ fn read_authorities(path: &Path) -> Result<Vec<reqwest::Certificate>, FetchError
     let pem = std::fs::read(path).map_err(|error| unusable(DiskProblem::of(&error).to_string()))?;
     let certificates = reqwest::Certificate::from_pem_bundle(&pem).map_err(|error| unusable(error.to_string()))?;
     if certificates.is_empty() { Err(unusable("it holds no certificate in PEM format".to_owned())) } else { Ok(certificates) }
+}
+
+fn read_identity(path: &Path) -> Result<reqwest::Identity, FetchError> {
+    let unusable = |reason: String| FetchError::Identity { path: path.to_owned(), reason };
+    let pem = std::fs::read(path).map_err(|error| unusable(DiskProblem::of(&error).to_string()))?;
+    reqwest::Identity::from_pem(&pem).map_err(|_| unusable("it does not hold a certificate and its unencrypted key in PEM format".to_owned()))
 }
 
 /// The turn of whoever holds it.

@@ -4,6 +4,7 @@ mod context;
 mod inputs;
 mod plain;
 mod recipe;
+mod repositories;
 
 use std::collections::BTreeMap;
 
@@ -41,6 +42,12 @@ pub enum RenderError {
     Local {
         /// The driver.
         driver: String,
+    },
+    /// Builders without mounts and contexts cannot be told how.
+    #[error("a Dockerfile for any kernel cannot be written for packages of the family `{family}`")]
+    NotPlain {
+        /// The family.
+        family: &'static str,
     },
     /// Steps or modules are known only once it is built, with the kernel at hand.
     #[error("driver `{driver}` tells its steps or modules only while it is built")]
@@ -125,6 +132,7 @@ impl From<RenderError> for Failure {
         match error {
             RenderError::Placeholder { .. } => failure.help("see the driver profile reference for the placeholders that there are"),
             RenderError::Local { .. } => failure.help("give its profile a source with a URL: `archive` or `deb`"),
+            RenderError::NotPlain { .. } => failure.help("build with `kmodforge build`, and let the Module name the images"),
             RenderError::OnlyBuilt { .. } => failure.help("write a profile with `steps` and `modules`: `dkms` cannot be one of these steps"),
             RenderError::Template(_) => failure.help("this is a fault of kmodforge; please report it"),
         }

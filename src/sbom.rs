@@ -215,7 +215,7 @@ impl Sbom {
             }
         };
         let described = match (version, package) {
-            (Some(version), None) => described.purl(&purl(target, name, version, target.toolchain.build_arch.oci())),
+            (Some(version), None) => described.purl(&purl(target, name, version, target.distro.profile.family.arch_name(target.toolchain.build_arch))),
             _ => described,
         };
         self.packages.push(described);
@@ -263,7 +263,7 @@ fn supplier(target: &Target) -> String {
 /// A package URL (<https://github.com/package-url/purl-spec>): `pkg:deb/debian/kmod@30-1?arch=amd64&distro=bookworm`.
 fn purl(target: &Target, name: &str, version: &str, arch: &str) -> String {
     let distro = &target.distro;
-    format!("pkg:deb/{}/{}@{}?arch={arch}&distro={}", distro.profile.id, escape(name), escape(version), distro.release.id)
+    format!("pkg:{}/{}/{}@{}?arch={arch}&distro={}", distro.profile.family.purl_type(), distro.profile.id, escape(name), escape(version), distro.release.id)
 }
 
 /// Percent-encoding of everything that is not unreserved (RFC 3986, 2.3).

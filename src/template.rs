@@ -64,14 +64,24 @@ pub fn text(name: &str) -> Result<String, TemplateError> {
     Ok(String::from_utf8_lossy(&file.data).into_owned())
 }
 
-/// Digest of an embedded template's text.
+/// Digest of an embedded template's text, and of those that it includes.
 ///
 /// # Errors
 /// When there is no such template.
 pub fn digest(name: &str) -> Result<&'static Digest, TemplateError> {
     static DIGESTS: LazyLock<HashMap<String, Digest>> =
-        LazyLock::new(|| Templates::iter().filter_map(|path| Some((path.to_string(), Digest::of(&Templates::get(&path)?.data)))).collect());
+        LazyLock::new(|| Templates::iter().filter_map(|path| Some((path.to_string(), Digest::of(&with_included(&path)?)))).collect());
     DIGESTS.get(name).ok_or_else(|| TemplateError { name: name.to_owned(), message: "there is no such template".into() })
+}
+
+/// A template's text, followed by those that it includes.
+fn with_included(name: &str) -> Option<Vec<u8>> {
+    let mut text = Templates::get(name)?.data.into_owned();
+    let own = String::from_utf8_lossy(&text).into_owned();
+    for included in own.split("{% include \"").skip(1).filter_map(|rest| rest.split('"').next()) {
+        text.extend(with_included(included)?);
+    }
+    Some(text)
 }
 
 /// A template that a user wrote, parsed once.

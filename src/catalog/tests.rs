@@ -17,10 +17,26 @@ fn write(directory: &Path, file: &str, text: &str) {
 #[test]
 fn every_embedded_profile_is_right_and_named_after_its_file() {
     let catalog = Catalog::embedded().unwrap();
-    assert_eq!(catalog.distros.keys().collect::<Vec<_>>(), ["debian"]);
+    assert_eq!(catalog.usual_distros().map(|distro| distro.id.as_str()).collect::<Vec<_>>(), ["debian"]);
     assert!(catalog.drivers.contains_key("zfs"));
     assert!(EmbeddedDrivers::iter().all(|name| catalog.drivers.contains_key(name.trim_end_matches(".yaml"))));
     assert!(EmbeddedDistros::iter().all(|name| catalog.distros.contains_key(name.trim_end_matches(".yaml"))));
+}
+
+#[test]
+fn what_nobody_can_build_for_is_refused_with_the_reason() {
+    let catalog = Catalog::embedded().unwrap();
+    let expected = "error: no modules can be built for Talos Linux\n  \
+        because   its kernels load only modules that were signed with them, by a key that is thrown away when a kernel has been built\n  \
+        help      take one of its system extensions (https://github.com/siderolabs/extensions), or build the module together with the kernel \
+        (https://github.com/siderolabs/pkgs)";
+    assert_eq!(words(catalog.recognise(&kernel("6.18.45-talos")).unwrap_err()), expected);
+    assert_eq!(words(catalog.distro("talos").unwrap_err()), expected);
+    assert_eq!(Failure::from(catalog.distro("talos").unwrap_err()).exit, Exit::Unsupported);
+    // Nothing tells its kernels from those of others.
+    assert!(matches!(catalog.recognise(&kernel("6.1.119")), Err(CatalogError::NotRecognised { .. })));
+    assert!(words(catalog.distro("bottlerocket").unwrap_err()).starts_with("error: no modules can be built for Bottlerocket\n  because   its kernels refuse"));
+    assert!(catalog.refusals.iter().all(|refusal| refusal.recognise.iter().all(|pattern| regex::Regex::new(pattern).is_ok())));
 }
 
 #[test]
@@ -110,6 +126,8 @@ fn a_directory_without_profiles_is_a_mistake() {
 #[test]
 fn unknown_names_come_with_the_known_ones_if_they_are_few() {
     let catalog = Catalog::embedded().unwrap();
+    let distros = catalog.distro_entries().map(|entry| entry.profile.id.to_string()).collect::<Vec<_>>().join(", ");
+    assert!(distros.contains("debian, "));
     assert_eq!(
         words(catalog.driver("v4l2lopback").unwrap_err()),
         "error: unknown driver `v4l2lopback`
@@ -118,15 +136,19 @@ fn unknown_names_come_with_the_known_ones_if_they_are_few() {
     );
     assert_eq!(
         words(catalog.distro("plan9").unwrap_err()),
-        "error: unknown distro `plan9`
-  known     debian
+        format!(
+            "error: unknown distro `plan9`
+  known     {distros}
   help      list them: kmodforge profile list; add one: --profiles DIR with distros/plan9.yaml"
+        )
     );
     assert_eq!(
-        words(catalog.recognise(&kernel("5.14.0-503.el9.x86_64")).unwrap_err()),
-        "error: no distro profile recognises `5.14.0-503.el9.x86_64`
-  looked at  debian
+        words(catalog.recognise(&kernel("6.6.93+")).unwrap_err()),
+        format!(
+            "error: no distro profile recognises `6.6.93+`
+  looked at  {distros}
   help       add a profile for its distribution: --profiles DIR"
+        )
     );
     assert_eq!(Failure::from(catalog.driver("x").unwrap_err()).exit, Exit::Usage);
 }
@@ -166,7 +188,7 @@ fn damaged_profiles_are_refused_and_never_a_panic() {
 #[test]
 fn keyrings_come_with_the_program_and_from_directories() {
     let catalog = Catalog::embedded().unwrap();
-    assert_eq!(catalog.keyrings().keys().collect::<Vec<_>>(), ["debian"]);
+    assert_eq!(catalog.keyrings().keys().collect::<Vec<_>>(), ["debian", "suse", "ubuntu"]);
     let directory = tempfile::tempdir().unwrap();
     std::fs::create_dir(directory.path().join("keyrings")).unwrap();
     let fixture = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/openpgp/ring.gpg");

@@ -88,11 +88,10 @@ async fn registry(session: &Session, args: &DoctorArgs) -> DoctorLine {
     }
 }
 
-/// Whether the first release of each distribution can be read.
+/// Whether the first release of each distribution can be read that is meant where none is named.
 async fn packages(session: &Session) -> DoctorLine {
     let mut read = Vec::new();
-    for entry in session.catalog.distro_entries() {
-        let profile = &entry.profile;
+    for profile in session.catalog.usual_distros() {
         let Some(release) = profile.releases.first() else { continue };
         let reading = selection::read_index(session, profile, release, super::session::host_arch(), &[]);
         match tokio::time::timeout(PACKAGES_LIMIT, reading).await {

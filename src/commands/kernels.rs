@@ -32,7 +32,7 @@ async fn list(global: &GlobalArgs, args: KernelsListArgs, ui: &Ui) -> Result<Exi
     }
     let arches = if args.arches.is_empty() { vec![host_arch()] } else { args.arches };
     let distros = if args.distros.is_empty() {
-        session.catalog.distro_entries().map(|entry| DistroArg { id: entry.profile.id.to_string(), release: None }).collect()
+        session.catalog.usual_distros().map(|profile| DistroArg { id: profile.id.to_string(), release: None }).collect()
     } else {
         args.distros
     };

@@ -66,7 +66,7 @@ fn print_list(catalog: &Catalog, args: &ProfileListArgs, ui: &Ui) {
         TextFormat::Table => {
             let rows: Vec<_> = rows
                 .into_iter()
-                .map(|row| vec![row.kind.to_owned(), row.id, row.versions.join(", "), row.summary, row.proven.unwrap_or_default().to_owned(), row.origin])
+                .map(|row| vec![row.kind.to_owned(), row.id, row.versions.join(", "), row.summary, row.proven.to_owned(), row.origin])
                 .collect();
             ui.table(&["KIND", "ID", "VERSIONS", "WHAT", "PROVEN", "FROM"], &rows);
         }
@@ -148,9 +148,8 @@ pub struct Row {
     pub versions: Vec<String>,
     /// What a driver is; a distribution's architectures.
     pub summary: String,
-    /// How far a driver's profile has been proven: `loaded`, `compiled`, `rendered`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub proven: Option<&'static str>,
+    /// How far the profile has been proven: `loaded`, `real mirror`.
+    pub proven: &'static str,
     /// The file, or `built in`.
     pub origin: String,
 }
@@ -167,7 +166,7 @@ pub fn list(catalog: &Catalog, kind: Option<ProfileKind>) -> Vec<Row> {
             name: distro.name.clone(),
             versions: distro.releases.iter().map(|release| release.id.to_string()).collect(),
             summary: format!("kernels for {}", arches.join(", ")),
-            proven: None,
+            proven: distro.proven.words(),
             origin: origin(entry),
         }
     });
@@ -179,7 +178,7 @@ pub fn list(catalog: &Catalog, kind: Option<ProfileKind>) -> Vec<Row> {
             name: driver.name.clone(),
             versions: driver.versions.iter().map(|version| version.version.to_string()).collect(),
             summary: driver.summary.clone(),
-            proven: Some(driver.proven.name()),
+            proven: driver.proven.name(),
             origin: origin(entry),
         }
     });
@@ -268,10 +267,11 @@ mod tests {
     #[test]
     fn profiles_are_listed_with_their_origin() {
         let rows = list(&Catalog::embedded().unwrap(), None);
+        let debian = rows.iter().find(|row| row.id == "debian").unwrap();
         assert_eq!(
-            serde_json::to_value(&rows[0]).unwrap(),
+            serde_json::to_value(debian).unwrap(),
             serde_json::json!({"kind": "distro", "id": "debian", "name": "Debian", "versions": ["trixie", "bookworm", "sid"],
-                "summary": "kernels for amd64, arm64", "origin": "built in"})
+                "summary": "kernels for amd64, arm64", "proven": "real mirror", "origin": "built in"})
         );
         assert!(list(&Catalog::embedded().unwrap(), Some(ProfileKind::Driver)).iter().all(|row| row.kind == "driver" && !row.versions.is_empty()));
     }

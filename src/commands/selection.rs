@@ -240,7 +240,7 @@ fn unknown<'n>(headline: &str, known: impl Iterator<Item = &'n str>) -> Failure 
     }
 }
 
-/// The distributions that recognise the exact releases; all of them where only patterns were given.
+/// The distributions that recognise the exact releases; the usual ones for patterns.
 ///
 /// # Errors
 /// When no distribution recognises a release, or several do.
@@ -252,7 +252,7 @@ pub fn recognising(session: &Session, kernels: &[KernelSelector]) -> Result<Vec<
                 let profile = session.catalog.recognise(release)?;
                 found.entry(profile.id.clone()).or_insert_with(|| Arc::new(profile.clone()));
             }
-            None => found.extend(session.catalog.distro_entries().map(|entry| (entry.profile.id.clone(), Arc::new(entry.profile.clone())))),
+            None => found.extend(session.catalog.usual_distros().map(|profile| (profile.id.clone(), Arc::new(profile.clone())))),
         }
     }
     Ok(found.into_values().map(|profile| (profile, None)).collect())
@@ -352,7 +352,14 @@ pub async fn read_index(
     fallbacks: &[Fallback],
 ) -> Result<PublishedRelease, Failure> {
     let fallbacks = fallback_repositories(release, fallbacks)?;
-    let request = IndexRequest { distro: profile, release, arch, build_arch: host_arch(), fallbacks: &fallbacks, keyrings: session.catalog.keyrings() };
+    let request = IndexRequest {
+        distro: profile,
+        release,
+        arch,
+        build_arch: profile.build_arch(arch, host_arch()),
+        fallbacks: &fallbacks,
+        keyrings: session.catalog.keyrings(),
+    };
     Ok(kernel_index::read(&session.fetcher, &request).await?)
 }
 
@@ -374,30 +381,32 @@ pub fn fallback_repositories(release: &Release, wanted: &[Fallback]) -> Result<V
         };
         for repository in &fallback.repositories {
             let mut repository = repository.clone();
-            if repository.url.contains("{timestamp}") {
-                let valid = |value: &&String| {
-                    value.len() == 16
-                        && value.bytes().enumerate().all(|(at, byte)| {
-                            if at == 8 {
-                                byte == b'T'
-                            } else if at == 15 {
-                                byte == b'Z'
-                            } else {
-                                byte.is_ascii_digit()
-                            }
-                        })
-                };
-                let Some(timestamp) = value.as_ref().filter(valid) else {
-                    return Err(Failure::new(Exit::Usage, format!("fallback `{name}` needs a time"))
-                        .fact("found", value.clone().unwrap_or_else(|| "none".into()))
-                        .fact("expected", format!("--fallback {name}=20260301T000000Z")));
-                };
-                repository.url = repository.url.replace("{timestamp}", timestamp);
-            }
+            repository.url = filled_in(&repository.url, name, value.as_deref())?;
             repositories.push(repository);
         }
     }
     Ok(repositories)
+}
+
+/// The URL of a fallback's repository, with what the user says of the time, day or version.
+fn filled_in(url: &str, name: &str, value: Option<&str>) -> Result<String, Failure> {
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let is_time = |value: &str| {
+        value.len() == 16
+            && value.strip_suffix('Z').and_then(|value| value.split_once('T')).is_some_and(|(day, time)| day.len() == 8 && digits(day) && digits(time))
+    };
+    let is_day = |value: &str| value.len() == 10 && value.split('-').map(str::len).eq([4, 2, 2]) && value.split('-').all(digits);
+    let is_version = |value: &str| value.split('.').all(digits);
+    let kinds: [(&str, &str, &str, &dyn Fn(&str) -> bool); 3] =
+        [("{timestamp}", "a time", "20260301T000000Z", &is_time), ("{day}", "a day", "2026-03-01", &is_day), ("{version}", "a version", "9.4", &is_version)];
+    let Some((placeholder, what, example, is_valid)) = kinds.into_iter().find(|(placeholder, ..)| url.contains(placeholder)) else { return Ok(url.to_owned()) };
+    match value.filter(|value| is_valid(value)) {
+        Some(value) if placeholder == "{day}" => Ok(url.replace(placeholder, &value.replace('-', "/"))),
+        Some(value) => Ok(url.replace(placeholder, value)),
+        None => Err(Failure::new(Exit::Usage, format!("fallback `{name}` needs {what}"))
+            .fact("found", value.unwrap_or("none"))
+            .fact("expected", format!("--fallback {name}={example}"))),
+    }
 }
 
 /// Says what was left out, and why.

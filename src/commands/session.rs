@@ -44,6 +44,8 @@ impl Session {
         let cache = global.cache_dir.clone().unwrap_or_else(env::cache_dir);
         let mut options = FetchOptions::new(project.as_ref().map(|project| project.content.mirrors.clone()).unwrap_or_default(), cache.clone());
         options.max_age = INDEX_FRESH;
+        options.identity = client_certificate();
+        options.extra_ca = env::var("KMODFORGE_CA").map(PathBuf::from);
         if let Some(patience) = patience()? {
             options.timeouts = Timeouts { connect: options.timeouts.connect.min(patience), read: patience };
         }
@@ -85,6 +87,11 @@ impl Session {
         let options = RegistryOptions { plain_http: args.plain_http.clone(), ca: args.registry_ca.clone(), ..RegistryOptions::default() };
         Ok(Registry::new(options, credentials)?)
     }
+}
+
+/// File with the certificate and key that package repositories may ask for: a subscription's, say.
+pub fn client_certificate() -> Option<PathBuf> {
+    env::var("KMODFORGE_CLIENT_CERTIFICATE").map(PathBuf::from)
 }
 
 /// Profiles and the project file, checked against each other.

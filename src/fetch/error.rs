@@ -19,6 +19,14 @@ pub enum FetchError {
         /// Why.
         reason: String,
     },
+    /// The file with the client's certificate cannot be used.
+    #[error("cannot use `{}` as the client's certificate: {reason}", path.display())]
+    Identity {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
     /// The HTTP client cannot be set up, because of a proxy variable, say.
     #[error("cannot set up the HTTP client: {0}")]
     Client(String),
@@ -253,6 +261,9 @@ impl From<FetchError> for Failure {
             FetchError::Authorities { path, reason } => Self::new(Exit::Usage, format!("`{}` cannot be used as certificate authorities", path.display()))
                 .fact("found", reason)
                 .help("name a file with one or more certificates in PEM format"),
+            FetchError::Identity { path, reason } => Self::new(Exit::Usage, format!("`{}` cannot be used as the client's certificate", path.display()))
+                .fact("found", reason)
+                .help("name a file with a certificate and its key, both in PEM format, in KMODFORGE_CLIENT_CERTIFICATE"),
             FetchError::Client(reason) => Self::new(Exit::Usage, "the HTTP client cannot be set up")
                 .fact("reason", reason)
                 .help("check the proxy variables: http_proxy, https_proxy, no_proxy"),

@@ -1,42 +1,22 @@
 //! Reading the repositories of the apt family.
 
 use std::collections::HashSet;
-use std::io::BufReader;
 use std::sync::Arc;
 
 use futures::future::try_join_all;
-use serde::{Deserialize, Serialize};
-use tempfile::NamedTempFile;
 
+use super::extract::{Index, Interest, Scan};
 use super::packages::{Stanza, scan};
 use super::release_file::ReleaseFile;
 use super::resolve::Shelf;
-use super::signature::{Fault, Seal, is_frozen};
-use super::{IndexError, RepositoryName};
+use super::signature::{Seal, is_frozen};
+use super::{IndexError, RepositoryName, cached};
 use crate::env;
-use crate::fetch::{Fetcher, Kind, decompress, sha256};
-use crate::profile::distro::Repository;
+use crate::fetch::{Fetcher, Kind};
+use crate::profile::distro::{Family, Repository};
 
 /// Compressions of an index, smallest first.
 const SUFFIXES: [&str; 4] = [".xz", ".zst", ".gz", ""];
-
-/// What is remembered about an index.
-#[derive(Debug, Serialize, Deserialize)]
-struct Extract {
-    /// SHA-256 of the compressed index that it is from.
-    of: String,
-    stanzas: Vec<Stanza>,
-}
-
-/// What of indexes matters.
-pub(super) struct Interest {
-    /// Whether a package matters, by its name.
-    pub(super) wants: Box<dyn Fn(&str) -> bool + Send + Sync>,
-    /// Changes whenever an index may be read differently.
-    pub(super) digest: String,
-    /// Also components that the distro profile does not name (`contrib`, `non-free`).
-    pub(super) every_component: bool,
-}
 
 /// What matters of a repository's packages for these architectures; none if the server has no such suite.
 pub(super) async fn read_repository(
@@ -46,7 +26,7 @@ pub(super) async fn read_repository(
     seal: &Seal<'_>,
     arches: &[&str],
 ) -> Result<Option<Shelf>, IndexError> {
-    let name = RepositoryName::of(repository);
+    let name = RepositoryName::of(Family::Apt, repository);
     let Some(release) = read_release(fetcher, repository, seal, &name).await? else { return Ok(None) };
     let mut indexes = Vec::new();
     let mut components = repository.components.clone();
@@ -80,11 +60,7 @@ pub(super) async fn read_repository(
 
 /// The Release file, if its owner has signed it: in itself, else in a file beside it.
 async fn read_release(fetcher: &Fetcher, repository: &Repository, seal: &Seal<'_>, name: &RepositoryName) -> Result<Option<ReleaseFile>, IndexError> {
-    let get = async |file: &str| match fetcher.cached(Kind::Package, &format!("{}/dists/{}/{file}", repository.url, repository.suite)).await {
-        Ok(index) => Ok(Some(index.bytes)),
-        Err(error) if error.is_missing() => Ok(None),
-        Err(error) => Err(IndexError::Fetch { repository: name.clone(), error: Box::new(error) }),
-    };
+    let get = async |file: &str| cached(fetcher, name, &format!("{}/dists/{}/{file}", repository.url, repository.suite)).await;
     let (file, text) = if let Some(bytes) = get("InRelease").await? {
         ("InRelease", seal.open(bytes))
     } else {
@@ -93,11 +69,7 @@ async fn read_release(fetcher: &Fetcher, repository: &Repository, seal: &Seal<'_
         ("Release", seal.open_detached(bytes, signature.as_deref()))
     };
     let damaged = |reason: &str| IndexError::Damaged { repository: name.clone(), file: file.to_owned(), reason: reason.to_owned() };
-    let text = text.map_err(|fault| match fault {
-        Fault::Damaged(reason) => damaged(&reason),
-        Fault::Unsigned { keyring } => IndexError::Unsigned { repository: name.clone(), file: file.to_owned(), keyring },
-        Fault::Distrusted { keyring, distrust } => IndexError::Distrusted { repository: name.clone(), file: file.to_owned(), keyring, distrust },
-    })?;
+    let text = text.map_err(|fault| fault.at(name, file))?;
     let release = ReleaseFile::parse(&text).map_err(damaged)?;
     // All suites are signed by the same keys: without this, one could be served in the place of another.
     if seal.is_closed() && !release.names.is_empty() && !release.names.contains(&repository.suite) {
@@ -123,17 +95,9 @@ async fn read_index(
     digest: &str,
 ) -> Result<Vec<Stanza>, IndexError> {
     let suite = format!("{}/dists/{}", repository.url, repository.suite);
-    let key = sha256(format!("{suite}/{path}\n{}", interest.digest).as_bytes());
-    let _turn = fetcher.turn(&key).await;
-    let memory = fetcher.cache_dir().join("index").join(format!("{key}.json"));
-    let before = std::fs::read(&memory).ok().and_then(|bytes| serde_json::from_slice::<Extract>(&bytes).ok());
-    if let Some(extract) = before.filter(|extract| extract.of == digest) {
-        return Ok(extract.stanzas);
-    }
-    let failed = |error| IndexError::Fetch { repository: name.clone(), error: Box::new(error) };
     let by_hash = path.rsplit_once('/').filter(|_| release.by_hash).map(|(directory, _)| format!("{suite}/{directory}/by-hash/SHA256/{digest}"));
     let plain = format!("{suite}/{path}");
-    let file = match by_hash {
+    let fetch = async || match by_hash {
         Some(url) => match fetcher.temporary(Kind::Package, &url, digest).await {
             // Frozen copies of repositories often lack these names.
             Err(error) if error.is_missing() => fetcher.temporary(Kind::Package, &plain, digest).await,
@@ -141,20 +105,6 @@ async fn read_index(
         },
         None => fetcher.temporary(Kind::Package, &plain, digest).await,
     };
-    let stanzas = extract(file.map_err(failed)?, interest).await;
-    let stanzas = stanzas.map_err(|reason| IndexError::Damaged { repository: name.clone(), file: path.to_owned(), reason })?;
-    let extract = Extract { of: digest.to_owned(), stanzas };
-    let bytes = serde_json::to_vec(&extract).unwrap_or_default();
-    fetcher.write("index", &format!("{key}.json"), &bytes).map_err(failed)?;
-    Ok(extract.stanzas)
-}
-
-async fn extract(file: NamedTempFile, interest: &Arc<Interest>) -> Result<Vec<Stanza>, String> {
-    let interest = Arc::clone(interest);
-    let work = move || {
-        let file = file.reopen().map_err(|error| error.to_string())?;
-        let stream = decompress(BufReader::with_capacity(1 << 16, file)).map_err(|error| error.to_string())?;
-        scan(stream, |name| (interest.wants)(name)).map_err(|error| error.to_string())
-    };
-    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(error.to_string()))
+    let scan: Scan = |stream, wants| scan(stream, wants).map_err(|error| error.to_string());
+    Index { name, url: &plain, path, digest, scan }.read(fetcher, interest, fetch).await
 }

@@ -113,7 +113,7 @@ impl From<IndexError> for Failure {
                 Self::new(Exit::Usage, format!("`{field}` of the distro profile is not a regular expression")).fact("found", pattern).fact("reason", reason)
             }
             IndexError::Missing(repository) => Self::new(Exit::Failed, format!("the repository {repository} does not exist"))
-                .fact("asked for", "`InRelease`, then `Release`")
+                .fact("asked for", repository.asked_for)
                 .help("releases that are no longer supported move to an archive: name it in `mirrors`, or in a profile of your own"),
             IndexError::Fetch { repository, error } => fetch_failure(&repository, *error),
             IndexError::Damaged { repository, file, reason } => {
@@ -122,7 +122,7 @@ impl From<IndexError> for Failure {
             }
             IndexError::NoKeyring { repository, keyring } => Self::new(Exit::Usage, format!("there is no keyring `{keyring}` for the repository {repository}")),
             IndexError::Unsigned { repository, file, keyring } => Self::new(Exit::Failed, format!("the repository {repository} is not signed"))
-                .fact("found", if file == "Release" { "`Release` without `Release.gpg`" } else { "`InRelease` without a signature" })
+                .fact("found", unsigned(&file))
                 .fact("expected", format!("a signature by a key of the keyring `{keyring}`"))
                 .help(TRUST),
             IndexError::Distrusted { repository, file, keyring, distrust } => distrusted(&repository, &file, &keyring, distrust),
@@ -139,6 +139,14 @@ impl From<IndexError> for Failure {
                 .fact("looked in", looked_in.join(", "))
                 .help("correct `runtime.packages` of the distro profile"),
         }
+    }
+}
+
+fn unsigned(file: &str) -> &'static str {
+    match file {
+        "Release" => "`Release` without `Release.gpg`",
+        "repodata/repomd.xml" => "`repodata/repomd.xml` without `repodata/repomd.xml.asc`",
+        _ => "`InRelease` without a signature",
     }
 }
 
@@ -188,7 +196,7 @@ fn fetch_failure(repository: &RepositoryName, error: FetchError) -> Failure {
         return Failure::new(Exit::Failed, format!("the repository {repository} does not fit together"))
             .fact("file", place.asked)
             .fact("found", format!("sha256:{found}"))
-            .fact("expected", format!("sha256:{expected} (its Release file)"))
+            .fact("expected", format!("sha256:{expected} ({})", repository.listed_in))
             .help("the mirror is being updated: try again in some minutes");
     }
     let mut failure = Failure::from(error);

@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::{IndexError, IndexRequest, apt, read_apt};
+use super::extract::Interest;
+use super::{IndexError, IndexRequest, read_shelves};
 use crate::fetch::{Fetcher, sha256};
 use crate::package::Package;
-use crate::profile::distro::Family;
 
 /// A package that a repository has, with what its index says about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,12 +44,9 @@ pub async fn find_packages(
         let names = names.clone();
         move |name: &str| names.contains(name)
     });
-    let interest = Arc::new(apt::Interest { wants, digest, every_component });
-    let repositories: Vec<_> = release.repositories.iter().chain(fallbacks).collect();
-    let arches = [arch.oci()];
-    let shelves = match distro.family {
-        Family::Apt => read_apt(fetcher, request, &repositories, &interest, &arches).await?,
-    };
+    let interest = Arc::new(Interest { wants, digest, every_component });
+    let repositories: Vec<_> = release.repositories.iter().chain(fallbacks).filter(|repository| repository.has(arch)).collect();
+    let shelves = read_shelves(fetcher, request, &repositories, &interest, &[distro.family.arch_name(arch)]).await?;
     let mut found = Vec::new();
     for shelf in shelves.into_iter().flatten() {
         for stanza in shelf.stanzas {

@@ -1,4 +1,4 @@
-//! A repository's `Packages` file, read as a stream.
+//! A repository's `Packages` file, read as a stream; what an entry becomes is the same for the indexes of all families.
 
 use std::io::{self, BufRead, BufReader, Read};
 
@@ -13,8 +13,11 @@ pub(super) struct Stanza {
     pub(super) name: String,
     pub(super) version: String,
     pub(super) arch: String,
-    /// `Pre-Depends` and `Depends`.
+    /// `Pre-Depends` and `Depends`; what other families have instead, in the same form.
     pub(super) depends: String,
+    /// Other versions under which it says that it is there (RPM).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) provides: Vec<String>,
     /// `Multi-Arch: foreign`: fulfils dependencies of packages of any architecture.
     pub(super) foreign: bool,
     /// Path below the repository.

@@ -5,9 +5,11 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::packages::Stanza;
 use super::rules::Rules;
-use super::version::{Bound, compare};
+use super::version::{Bound, compare_in};
+use crate::arch::Arch;
 use crate::kernel::KernelRelease;
 use crate::package::{Package, PublishedKernel};
+use crate::profile::distro::Family;
 
 /// One repository's entries.
 #[derive(Debug)]
@@ -40,39 +42,49 @@ impl Found<'_> {
 /// Everything that was found for one target.
 pub(super) struct Resolver<'a> {
     rules: &'a Rules,
-    /// The architecture of the kernels, by Debian's name.
-    target: &'a str,
+    family: Family,
+    /// The architecture of the kernels, by the family's name.
+    target: &'static str,
     /// The architecture that compiles.
-    build: &'a str,
+    build: &'static str,
     /// By name, newest first.
     by_name: HashMap<&'a str, Vec<Found<'a>>>,
 }
 
 impl<'a> Resolver<'a> {
-    pub(super) fn new(rules: &'a Rules, target: &'a str, build: &'a str, shelves: &'a [Shelf]) -> Self {
+    pub(super) fn new(rules: &'a Rules, target: Arch, build: Arch, shelves: &'a [Shelf]) -> Self {
+        let family = rules.family;
         let mut by_name: HashMap<&str, Vec<Found<'a>>> = HashMap::new();
         for found in shelves.iter().flat_map(|shelf| shelf.stanzas.iter().map(move |stanza| Found { stanza, shelf })) {
             by_name.entry(&found.stanza.name).or_default().push(found);
         }
         for found in by_name.values_mut() {
-            found.sort_by(|a, b| compare(&b.stanza.version, &a.stanza.version));
+            found.sort_by(|a, b| compare_in(family, &b.stanza.version, &a.stanza.version));
         }
-        Self { rules, target, build, by_name }
+        Self { rules, family, target: family.arch_name(target), build: family.arch_name(build), by_name }
+    }
+
+    fn is_for_any(&self, stanza: &Stanza) -> bool {
+        stanza.arch == self.family.any_arch()
     }
 
     /// The kernels, oldest first, each once: the newest headers win whose dependencies are all there.
     pub(super) fn kernels(&self) -> Vec<PublishedKernel> {
-        let mut kernels = BTreeMap::new();
-        for (name, versions) in &self.by_name {
-            let Some((release, flavour)) = self.rules.kernel(name) else { continue };
-            let headers = versions.iter().filter(|found| found.stanza.arch == self.target);
-            match headers.map(|found| self.kernel(*found, &release, &flavour)).reduce(Result::or) {
-                Some(Ok(kernel)) => _ = kernels.insert(release, kernel),
-                Some(Err(missing)) => tracing::warn!(%release, missing, "the headers' dependencies are not in the repositories; the kernel is left out"),
-                None => {}
-            }
+        let mut headers: BTreeMap<KernelRelease, (String, Vec<Found<'a>>)> = BTreeMap::new();
+        for found in self.by_name.values().flatten().filter(|found| found.stanza.arch == self.target) {
+            let Some((release, flavour)) = self.rules.kernel(found.stanza) else { continue };
+            headers.entry(release).or_insert_with(|| (flavour, Vec::new())).1.push(*found);
         }
-        kernels.into_values().collect()
+        let resolved = headers.into_iter().filter_map(|(release, (flavour, found))| {
+            match found.into_iter().map(|found| self.kernel(found, &release, &flavour)).reduce(Result::or)? {
+                Ok(kernel) => Some(kernel),
+                Err(missing) => {
+                    tracing::warn!(%release, missing, "the headers' dependencies are not in the repositories; the kernel is left out");
+                    None
+                }
+            }
+        });
+        resolved.collect()
     }
 
     fn kernel(&self, headers: Found<'a>, release: &KernelRelease, flavour: &str) -> Result<PublishedKernel, String> {
@@ -89,12 +101,15 @@ impl<'a> Resolver<'a> {
                     compilers.push(program.to_owned());
                 }
                 let family: Vec<_> = alternatives.iter().filter(|one| self.rules.is_headers_dependency(one.name)).collect();
-                if family.is_empty() || chosen.iter().any(|found| family.iter().any(|one| one.accepts(found.stanza))) {
+                if family.is_empty() || chosen.iter().any(|found| family.iter().any(|one| one.accepts(self.family, found.stanza))) {
                     continue;
                 }
                 let best = family.iter().find_map(|one| self.closest(one, found.stanza));
                 chosen.push(best.ok_or_else(|| alternatives_text(&family))?);
             }
+        }
+        if compilers.is_empty() {
+            compilers.extend(self.rules.compiler_of(release).map(ToOwned::to_owned));
         }
         let headers_packages = chosen.iter().map(|found| found.package()).collect();
         let image = self.image(release, headers.stanza);
@@ -112,7 +127,7 @@ impl<'a> Resolver<'a> {
             for alternatives in found.stanza.depends.split(',') {
                 let alternatives: Vec<_> = alternatives.split('|').filter_map(Dependency::parse).collect();
                 let family: Vec<_> = alternatives.iter().filter(|one| self.rules.is_image_dependency(one.name)).collect();
-                if family.is_empty() || chosen.iter().any(|found| family.iter().any(|one| one.accepts(found.stanza))) {
+                if family.is_empty() || chosen.iter().any(|found| family.iter().any(|one| one.accepts(self.family, found.stanza))) {
                     continue;
                 }
                 let Some(best) = family.iter().find_map(|one| self.beside(one.name, found.stanza)) else { return Vec::new() };
@@ -124,9 +139,9 @@ impl<'a> Resolver<'a> {
 
     /// A package for the target: the version of another package, else the newest.
     fn beside(&self, name: &str, other: &Stanza) -> Option<Found<'a>> {
-        let fits = |found: &&Found<'a>| found.stanza.arch == self.target || found.stanza.arch == "all";
+        let fits = |found: &&Found<'a>| found.stanza.arch == self.target || self.is_for_any(found.stanza);
         let mut fitting = self.by_name.get(name)?.iter().filter(fits);
-        let same = |found: &&Found<'a>| compare(&found.stanza.version, &other.version) == Ordering::Equal;
+        let same = |found: &&Found<'a>| compare_in(self.family, &found.stanza.version, &other.version) == Ordering::Equal;
         fitting.clone().find(same).or_else(|| fitting.next()).copied()
     }
 
@@ -135,14 +150,14 @@ impl<'a> Resolver<'a> {
     /// Packages whose architecture does not matter are taken for the machine that compiles.
     fn closest(&self, dependency: &Dependency<'_>, dependent: &Stanza) -> Option<Found<'a>> {
         let all = self.by_name.get(dependency.name)?;
-        let acceptable = |found: &&Found<'a>| dependency.accepts(found.stanza);
-        let runs_here = |found: &&Found<'a>| found.stanza.foreign && (found.stanza.arch == self.build || found.stanza.arch == "all");
-        let fits = |found: &&Found<'a>| found.stanza.arch == self.target || found.stanza.arch == "all";
+        let acceptable = |found: &&Found<'a>| dependency.accepts(self.family, found.stanza);
+        let runs_here = |found: &&Found<'a>| found.stanza.foreign && (found.stanza.arch == self.build || self.is_for_any(found.stanza));
+        let fits = |found: &&Found<'a>| found.stanza.arch == self.target || self.is_for_any(found.stanza);
         let mut fitting: Vec<_> = all.iter().filter(acceptable).filter(runs_here).collect();
         if fitting.is_empty() {
             fitting = all.iter().filter(acceptable).filter(fits).collect();
         }
-        let same = fitting.iter().find(|found| compare(&found.stanza.version, &dependent.version) == Ordering::Equal);
+        let same = fitting.iter().find(|found| compare_in(self.family, &found.stanza.version, &dependent.version) == Ordering::Equal);
         let other = if dependency.bound.is_some() { fitting.last() } else { fitting.first() };
         same.or(other).map(|found| **found)
     }
@@ -160,14 +175,14 @@ impl<'a> Resolver<'a> {
 
     /// The newest of a name for the target, preferably from a repository that packages are taken from without asking.
     fn newest(&self, name: &str) -> Option<Found<'a>> {
-        let fits = |found: &&Found<'a>| found.stanza.arch == self.target || found.stanza.arch == "all";
+        let fits = |found: &&Found<'a>| found.stanza.arch == self.target || self.is_for_any(found.stanza);
         let mut fitting = self.by_name.get(name)?.iter().filter(fits);
         fitting.clone().find(|found| found.shelf.automatic).or_else(|| fitting.next()).copied()
     }
 
     /// Names of compiler packages for the machine that compiles, sorted.
     pub(super) fn compilers(&self) -> Vec<String> {
-        let installable = |found: &Found<'_>| found.shelf.automatic && (found.stanza.arch == self.build || found.stanza.arch == "all");
+        let installable = |found: &Found<'_>| found.shelf.automatic && (found.stanza.arch == self.build || self.is_for_any(found.stanza));
         let names = self.by_name.iter().filter(|(name, found)| self.rules.is_compiler(name) && found.iter().any(installable));
         names.map(|(name, _)| (*name).to_owned()).collect::<BTreeSet<_>>().into_iter().collect()
     }
@@ -188,8 +203,9 @@ impl<'a> Dependency<'a> {
         (end > 0).then_some(Self { text, name: &text[..end], bound })
     }
 
-    fn accepts(&self, stanza: &Stanza) -> bool {
-        stanza.name == self.name && self.bound.as_ref().is_none_or(|bound| bound.accepts(&stanza.version))
+    fn accepts(&self, family: Family, stanza: &Stanza) -> bool {
+        let accepts = |bound: &Bound| bound.accepts(family, &stanza.version) || stanza.provides.iter().any(|version| bound.accepts(family, version));
+        stanza.name == self.name && self.bound.as_ref().is_none_or(accepts)
     }
 }
 

@@ -12,6 +12,8 @@ pub(super) enum Seal<'a> {
     Keyring(&'a Keyring, Moment),
     /// As it is; the place that is trusted.
     Trusted(String),
+    /// As it is, since packages have signatures of their own, which the builder verifies before it unpacks or installs them.
+    Packages,
 }
 
 /// Why a Release file is not believed.
@@ -24,6 +26,18 @@ pub(super) enum Fault {
     Distrusted { keyring: String, distrust: Distrust },
 }
 
+impl Fault {
+    /// In a file of a repository.
+    pub(super) fn at(self, repository: &RepositoryName, file: &str) -> IndexError {
+        let (repository, file) = (repository.clone(), file.to_owned());
+        match self {
+            Self::Damaged(reason) => IndexError::Damaged { repository, file, reason },
+            Self::Unsigned { keyring } => IndexError::Unsigned { repository, file, keyring },
+            Self::Distrusted { keyring, distrust } => IndexError::Distrusted { repository, file, keyring, distrust },
+        }
+    }
+}
+
 /// A copy that nobody keeps up to date.
 pub(super) fn is_frozen(repository: &Repository, mirrors: &Mirrors) -> bool {
     mirrors.frozen || !repository.check_valid_until
@@ -34,10 +48,13 @@ impl<'a> Seal<'a> {
         if repository.trusted || mirrors.is_trusted(&repository.url) {
             return Ok(Self::Trusted(mirrors.package(&repository.url)));
         }
+        if distro.keyring_of(repository).is_none() && distro.family.has_signed_packages() {
+            return Ok(Self::Packages);
+        }
         let name = distro.keyring_of(repository).map(ToString::to_string).unwrap_or_default();
         let moment = Moment { now: env::now().as_secs(), frozen: is_frozen(repository, mirrors) };
         let keyring = keyrings.get(&name).map(|keyring| Self::Keyring(keyring, moment));
-        keyring.ok_or_else(|| IndexError::NoKeyring { repository: RepositoryName::of(repository), keyring: name })
+        keyring.ok_or_else(|| IndexError::NoKeyring { repository: RepositoryName::of(distro.family, repository), keyring: name })
     }
 
     /// Whether a signature is needed.
@@ -48,7 +65,7 @@ impl<'a> Seal<'a> {
     /// What is trusted without a signature, for the record.
     pub(super) fn place(&self, repository: &Repository) -> Option<String> {
         match self {
-            Self::Keyring(..) => None,
+            Self::Keyring(..) | Self::Packages => None,
             Self::Trusted(place) => Some(format!("{} of {place}", repository.suite)),
         }
     }
@@ -57,7 +74,7 @@ impl<'a> Seal<'a> {
     pub(super) fn open(&self, bytes: Vec<u8>) -> Result<String, Fault> {
         let text = String::from_utf8(bytes).map_err(|_| Fault::Damaged("it is no UTF-8".into()))?;
         match self {
-            Self::Trusted(_) if !is_clearsigned(&text) => Ok(text),
+            Self::Trusted(_) | Self::Packages if !is_clearsigned(&text) => Ok(text),
             // A page that says "log in" is no file that somebody forgot to sign.
             Self::Keyring(keyring, _) if !is_clearsigned(&text) => match super::release_file::ReleaseFile::parse(&text) {
                 Ok(_) => Err(Fault::Unsigned { keyring: keyring.name().to_owned() }),
@@ -73,12 +90,17 @@ impl<'a> Seal<'a> {
 
     /// The text of `Release`, whose signature is in `Release.gpg`.
     pub(super) fn open_detached(&self, bytes: Vec<u8>, signature: Option<&[u8]>) -> Result<String, Fault> {
-        match (self, signature) {
-            (Self::Trusted(_), _) => {}
-            (Self::Keyring(keyring, _), None) => return Err(Fault::Unsigned { keyring: keyring.name().to_owned() }),
-            (Self::Keyring(..), Some(signature)) => self.verify(&bytes, signature)?,
-        }
+        self.check_detached(&bytes, signature)?;
         String::from_utf8(bytes).map_err(|_| Fault::Damaged("it is no UTF-8".into()))
+    }
+
+    /// Whether a file is what its signature in another file says.
+    pub(super) fn check_detached(&self, bytes: &[u8], signature: Option<&[u8]>) -> Result<(), Fault> {
+        match (self, signature) {
+            (Self::Trusted(_) | Self::Packages, _) => Ok(()),
+            (Self::Keyring(keyring, _), None) => Err(Fault::Unsigned { keyring: keyring.name().to_owned() }),
+            (Self::Keyring(..), Some(signature)) => self.verify(bytes, signature),
+        }
     }
 
     fn verify(&self, content: &[u8], signature: &[u8]) -> Result<(), Fault> {

@@ -1,3 +1,4 @@
+mod rpm;
 mod signed;
 
 use serde_json::json;
@@ -350,7 +351,7 @@ async fn faults_name_the_repository() {
         Some("error: the repository `bookworm` of http://ftp.debian.org/debian does not exist")
     );
     let mut setting = Setting::new(usual()).await;
-    setting.distro.kernels.headers_dependencies = "linux-(".to_owned();
+    setting.distro.kernels.headers_dependencies = Some("linux-(".to_owned());
     assert_eq!(
         setting.failure().await,
         "error: `kernels.headers_dependencies` of the distro profile is not a regular expression\n  found     linux-(\n  reason    unclosed group"

@@ -1,6 +1,20 @@
-//! Versions of Debian packages, and how they compare (deb-version(7)).
+//! Versions of packages, and how they compare: Debian's (deb-version(7)), RPM's (rpm-version(7)) and pacman's (vercmp(8)).
+
+mod alpm;
+mod rpm;
 
 use std::cmp::Ordering;
+
+use crate::profile::distro::Family;
+
+/// Compares two versions as the family's own programs do.
+pub(super) fn compare_in(family: Family, left: &str, right: &str) -> Ordering {
+    match family {
+        Family::Apt => compare(left, right),
+        Family::Dnf | Family::Zypper => rpm::compare(left, right),
+        Family::Pacman => alpm::compare(left, right),
+    }
+}
 
 /// Compares two versions: epoch, then upstream version, then revision; `~` sorts before everything, even the end.
 pub(super) fn compare(left: &str, right: &str) -> Ordering {
@@ -86,8 +100,12 @@ impl Bound {
         Some(Self { relation, version: text[end..].trim().to_owned() })
     }
 
-    pub(super) fn accepts(&self, version: &str) -> bool {
-        let order = compare(version, &self.version);
+    pub(super) fn accepts(&self, family: Family, version: &str) -> bool {
+        let order = match family {
+            Family::Apt => compare(version, &self.version),
+            Family::Dnf | Family::Zypper => rpm::compare_to_bound(version, &self.version),
+            Family::Pacman => alpm::compare(version, &self.version),
+        };
         match self.relation {
             Relation::Earlier => order.is_lt(),
             Relation::NotLater => order.is_le(),
@@ -136,7 +154,7 @@ mod tests {
 
     #[test]
     fn bounds_accept_what_they_say() {
-        let accepts = |bound: &str, version| Bound::parse(bound).unwrap().accepts(version);
+        let accepts = |bound: &str, version| Bound::parse(bound).unwrap().accepts(Family::Apt, version);
         assert!(accepts(">= 4.12~", "4.12.1~deb12u1") && accepts(">= 4.12~", "4.12~") && !accepts(">= 4.12", "4.12~"));
         assert!(accepts("= 6.1.170-3", "6.1.170-3") && !accepts("= 6.1.170-3", "6.1.170-4"));
         assert!(accepts("<< 2", "1") && !accepts("<< 2", "2") && accepts("<= 2", "2") && accepts(">> 1", "2") && !accepts(">> 2", "2"));

@@ -1,6 +1,7 @@
 //! Signs for tests, with a key that `GnuPG` has made.
 
-use pgp::composed::{CleartextSignedMessage, Deserializable as _, SignedSecretKey};
+use pgp::composed::{CleartextSignedMessage, Deserializable as _, DetachedSignature, SignedSecretKey};
+use pgp::crypto::hash::HashAlgorithm;
 use pgp::types::Password;
 
 use super::{Keyring, Keyrings};
@@ -8,6 +9,13 @@ use super::{Keyring, Keyrings};
 /// The keyring of that key, as `archive`.
 pub(crate) fn keyrings() -> Keyrings {
     Keyrings::from([("archive".to_owned(), Keyring::parse("archive", include_bytes!("../../tests/fixtures/openpgp/release.asc")).unwrap())])
+}
+
+/// The signature of some bytes, as it stands beside them.
+pub(crate) fn sign_detached(bytes: &[u8]) -> String {
+    let (key, _) = SignedSecretKey::from_string(include_str!("../../tests/fixtures/openpgp/release.key")).unwrap();
+    let signature = DetachedSignature::sign_binary_data(rand::thread_rng(), &key.primary_key, &Password::empty(), HashAlgorithm::Sha256, bytes).unwrap();
+    signature.to_armored_string(pgp::composed::ArmorOptions::default()).unwrap()
 }
 
 /// A text with its signature.

@@ -204,8 +204,11 @@ fn select<'a>(kernels: &'a [PublishedKernel], selectors: &[KernelSelector], matc
 /// The compiler's packages for a target architecture, if the release has them.
 fn find_toolchain(distro: &PlannedDistro, index: &PublishedRelease, arch: Arch, build_arch: Arch, compiler: &str) -> Result<Arc<PlannedToolchain>, Reason> {
     let rules = &distro.profile.toolchain;
-    let (template, cross) =
-        if arch == build_arch { (&rules.compiler.native_package, String::new()) } else { (&rules.compiler.cross_package, format!("{}-", arch.gnu_triplet())) };
+    let build_arch = distro.profile.build_arch(arch, build_arch);
+    let (template, cross) = match &rules.compiler.cross_package {
+        Some(template) if arch != build_arch => (template, format!("{}-", arch.gnu_triplet())),
+        _ => (&rules.compiler.native_package, String::new()),
+    };
     let package = template.replace("{program}", compiler).replace("{triplet}", arch.gnu_triplet());
     if !index.compilers.contains(&package) {
         return Err(Reason::NoCompiler { package, place: index.looked_in.join(", ") });

@@ -1,6 +1,7 @@
 //! Distro profiles: how one obtains the headers, compiler and runtime tools that fit a kernel release.
 
 mod check;
+mod family;
 mod recognise;
 
 use std::collections::BTreeMap;
@@ -12,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::{Id, InnerPath, ProfileError};
 use crate::arch::Arch;
 use crate::yaml::Source as Document;
+pub use family::{Family, Proof};
 use recognise::Patterns;
 pub use recognise::Recognised;
 
@@ -42,6 +44,9 @@ pub struct DistroProfile {
     pub runtime: Runtime,
     /// Facts about nodes that deployment needs.
     pub node: Node,
+    /// How it is known that the profile works.
+    #[serde(default)]
+    pub proven: Proof,
     /// What sources find that were written for DKMS. Left out: nothing beside the toolchain, and modules go where `dkms.conf` says.
     #[serde(default)]
     pub dkms: DkmsRules,
@@ -66,23 +71,11 @@ impl DistroProfile {
     pub fn keyring_of<'p>(&'p self, repository: &'p Repository) -> Option<&'p Id> {
         repository.keyring.as_ref().or(self.keyring.as_ref()).filter(|_| !repository.trusted)
     }
-}
 
-/// Package families.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Family {
-    /// Debian's: apt, dpkg.
-    Apt,
-}
-
-impl Family {
-    /// The name of the family's Dockerfile template, `templates/dockerfile/<name>.Dockerfile.tera`.
+    /// Where the compiler runs for a target: on this machine, or on one of the target's architecture where there is no cross compiler.
     #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Apt => "apt",
-        }
+    pub fn build_arch(&self, target: Arch, here: Arch) -> Arch {
+        if self.toolchain.compiler.cross_package.is_some() { here } else { target }
     }
 }
 
@@ -93,19 +86,28 @@ pub struct KernelRules {
     /// Regular expressions (Rust `regex` syntax), anchored at both ends by kmodforge. Named groups: `flavour` (may be absent),
     /// `arch` (the distribution's name), `release` (the `version` of the distribution's release, when the kernel's name tells it).
     pub recognise: Vec<String>,
-    /// Name of the package that holds a release's headers; `{kernel}` is the release: `linux-headers-{kernel}`.
-    pub headers_package: String,
+    /// Name of the package that holds a release's headers, in families whose packages are called after it; `{kernel}` is the release:
+    /// `linux-headers-{kernel}`.
+    #[serde(default)]
+    pub headers_package: Option<String>,
+    /// Packages that hold headers, in families whose packages tell the release by their version: from the package's name (a regular
+    /// expression, anchored at both ends) to the release; `{version}`, `{revision}` and `{arch}` are the package's, `{source_revision}` is the
+    /// revision without what follows its last dot: `kernel-rt-devel: "{version}-{revision}.{arch}+rt"`. Where the version ends in the name of a patch set,
+    /// `{patchset}` is that and `{upstream}` what comes before it, with three numbers: `linux-headers: "{upstream}-{patchset}-{revision}"`.
+    #[serde(default)]
+    pub headers_versions: BTreeMap<String, String>,
     /// Regular expression for packages that belong to the kernel's headers among the dependencies, anchored at both ends; others
     /// are left to the toolchain.
-    pub headers_dependencies: String,
+    #[serde(default)]
+    pub headers_dependencies: Option<String>,
     /// Files of these packages that no compilation reads, as shell patterns relative to the root (`*` matches `/`, too):
     /// `usr/share/*`. They are not unpacked.
     #[serde(default)]
     pub headers_unneeded: Vec<String>,
-    /// Directory of the headers; `{kernel}` is the release: `/usr/src/linux-headers-{kernel}`.
+    /// Directory of the headers; `{kernel}` is the release: `/usr/src/linux-headers-{kernel}`. `{kernel_base}` is the release up to its last `-`,
+    /// `{kernel_flavour}` what follows, `{machine}` the architecture as `uname -m` names it.
     pub directory: String,
-    /// Directory of the kernel's sources or what is packaged of them, where generated files and sources are apart; `{kernel}` is
-    /// the release: `/lib/modules/{kernel}/source`. Left out: the same as `directory`.
+    /// Directory of the kernel's sources or what is packaged of them, where generated files and sources are apart, with the same placeholders: `/lib/modules/{kernel}/source`. Left out: the same as `directory`.
     #[serde(default)]
     pub source_directory: Option<String>,
 }
@@ -129,18 +131,40 @@ pub struct Release {
     /// Compiler for user-space helpers that some builds compile, and for kernels whose headers name none: `gcc`.
     #[serde(default)]
     pub default_compiler: Option<String>,
+    /// Compilers of kernels whose headers name none, where it is not `default_compiler`: the first that fits.
+    #[serde(default)]
+    pub compilers: Vec<KernelCompiler>,
+    /// Files of the base image with the keys that packages are signed with; pacman's keyrings, which have files beside them that say whose keys count.
+    /// Needed in families whose packages are signed one by one (all but apt), unless all repositories are `trusted`.
+    #[serde(default)]
+    pub package_keys: Vec<String>,
 }
 
-/// A package repository (for apt: an entry of `sources.list`).
+/// The compiler of some kernels of a release.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct KernelCompiler {
+    /// Regular expression for the kernels, anchored at both ends: `6\.(?:5|8)\..+`.
+    pub kernels: String,
+    /// The program: `gcc-12`.
+    pub program: String,
+}
+
+/// A package repository: an entry of apt's `sources.list`, a section of dnf's `*.repo` or of `pacman.conf`.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Repository {
-    /// Base URL without a trailing slash, by the distribution's official name: `http://ftp.debian.org/debian`.
+    /// Base URL without a trailing slash, by the distribution's official name: `http://ftp.debian.org/debian`. In other families than apt,
+    /// `{arch}` is the packages' name of the architecture; a URL that ends in `/mirror.list` is that of a file whose first line is the base URL.
     pub url: String,
-    /// `bookworm-security`.
+    /// `bookworm-security`; in other families than apt a short name, for messages: `appstream`. Pacman's databases are called after it: `core`.
     pub suite: String,
-    /// `main`, `contrib`…
+    /// `main`, `contrib`…; of apt alone.
+    #[serde(default)]
     pub components: Vec<String>,
+    /// Architectures that it has. Left out: all of the profile's.
+    #[serde(default)]
+    pub arches: Vec<Arch>,
     /// Refuse an expired index, and one whose signature or key has expired since it was signed. Off for frozen mirrors and snapshots.
     #[serde(default = "yes")]
     pub check_valid_until: bool,
@@ -152,13 +176,22 @@ pub struct Repository {
     pub trusted: bool,
 }
 
+impl Repository {
+    /// Whether it has packages for an architecture.
+    #[must_use]
+    pub fn has(&self, arch: Arch) -> bool {
+        self.arches.is_empty() || self.arches.contains(&arch)
+    }
+}
+
 /// A place that keeps packages which the repositories have dropped.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Fallback {
     /// Name for `--fallback`: `snapshot`.
     pub id: Id,
-    /// Repositories as they were; `{timestamp}` in a URL is given by the user: `--fallback snapshot=20260301T000000Z`.
+    /// Repositories as they were; `{timestamp}`, `{day}` or `{version}` in a URL is given by the user: `--fallback snapshot=20260301T000000Z`,
+    /// `--fallback archive=2026-03-01` (in the URL `2026/03/01`), `--fallback vault=9.4`.
     pub repositories: Vec<Repository>,
 }
 
@@ -168,7 +201,7 @@ pub struct Fallback {
 pub struct Toolchain {
     /// Packages that every build needs: `make`, `kmod`.
     pub packages: Vec<String>,
-    /// Variables that every `make` gets on its command line, before a driver's own.
+    /// Variables that every `make` gets on its command line, before a driver's own; `{cc}` is the kernel's compiler.
     #[serde(default)]
     pub variables: BTreeMap<String, String>,
     /// How the kernel's compiler is found and chosen.
@@ -180,12 +213,29 @@ pub struct Toolchain {
 #[serde(deny_unknown_fields)]
 pub struct CompilerRule {
     /// Regular expression for compiler packages among the headers' dependencies, anchored at both ends, with a group `program` for
-    /// the program to run: `(?P<program>gcc-\d+)(-for-host)?`.
-    pub from_dependencies: String,
+    /// the program to run: `(?P<program>gcc-\d+)(-for-host)?`. Left out: dependencies do not tell the compiler.
+    #[serde(default)]
+    pub from_dependencies: Option<String>,
     /// Package of the native compiler; `{program}` is the program: `{program}`.
     pub native_package: String,
-    /// Package of a cross compiler; `{program}`, `{triplet}`: `{program}-{triplet}`.
-    pub cross_package: String,
+    /// Package of a cross compiler; `{program}`, `{triplet}`: `{program}-{triplet}`. Left out: modules are compiled on a machine of their own
+    /// architecture, or one that emulates it.
+    #[serde(default)]
+    pub cross_package: Option<String>,
+    /// Where the kernel's configuration (`CONFIG_CC_VERSION_TEXT`) names another major version than the compiler has: other packages, the
+    /// first that exists is installed.
+    #[serde(default)]
+    pub other_versions: Vec<OtherCompiler>,
+}
+
+/// A compiler beside the distribution's usual one.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OtherCompiler {
+    /// Its package; `{major}` is the version: `gcc-toolset-{major}-gcc`.
+    pub package: String,
+    /// Its program; `{major}` is the version: `/opt/rh/gcc-toolset-{major}/root/usr/bin/gcc`.
+    pub program: String,
 }
 
 /// Programs that a `ModuleLoader` image needs, and the packages that hold them.

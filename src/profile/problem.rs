@@ -100,9 +100,28 @@ pub enum Problem {
     /// Nothing says whose signature a repository has.
     #[error("nothing says who signs the repository `{0}`")]
     NoKeyring(String),
+    /// Nothing says whose signatures a release's packages have.
+    #[error("nothing says who signs the packages of the release `{0}`")]
+    NoPackageKeys(String),
     /// A repository has a keyring and needs none.
     #[error("`trusted` and `keyring` contradict each other")]
     SignedAndTrusted,
+    /// A key without which profiles of the family say too little.
+    #[error("profiles of the family `{family}` need `{key}`")]
+    FamilyNeeds {
+        /// The family.
+        family: &'static str,
+        /// The key.
+        key: &'static str,
+    },
+    /// A key that means nothing in the family.
+    #[error("`{key}` means nothing in the family `{family}`")]
+    FamilyHasNo {
+        /// The family.
+        family: &'static str,
+        /// The key.
+        key: &'static str,
+    },
     /// A build by `dkms.conf` has another step.
     #[error("`dkms` is not the only step")]
     DkmsAmongOthers,
@@ -143,7 +162,10 @@ impl Problem {
             Self::DkmsAmongOthers => "expected no step beside it: a `dkms.conf` has its own".into(),
             Self::EmptyRange { .. } | Self::AlwaysInTree { .. } | Self::InTreeBelow { .. } => "this range".into(),
             Self::NoKeyring(_) => "expected `keyring` here or at the top of the file, or `trusted: true` here".into(),
+            Self::NoPackageKeys(_) => "expected `package_keys` here, or `trusted: true` in each of its repositories".into(),
             Self::SignedAndTrusted => "expected one of them".into(),
+            Self::FamilyNeeds { .. } => "the family is said here".into(),
+            Self::FamilyHasNo { .. } => "expected nothing here".into(),
             Self::ModuleFile { module, .. } => format!("expected a path that ends in `{module}.ko`"),
         }
     }

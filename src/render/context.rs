@@ -5,12 +5,13 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 
 use super::recipe::{Recipe, below_source};
+use super::repositories::repositories;
 use super::{RenderError, SOURCE_DIR, labels};
 use crate::mirror::Mirrors;
 use crate::package::Package;
 use crate::plan::{PlannedDistro, PlannedToolchain, Target};
 use crate::profile::InnerPath;
-use crate::profile::distro::Repository;
+use crate::profile::distro::{Family, OtherCompiler};
 use crate::profile::driver::Module;
 
 /// What a Dockerfile template may name. One field per name: a guard in the tests compares them with the templates.
@@ -36,6 +37,12 @@ pub(super) struct SharedContext<'a> {
     runtime_files: &'a [String],
     runtime_directories: Vec<&'a str>,
     runtime_links: Vec<Link<'a>>,
+    /// Files with the keys of packages that are signed one by one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    package_keys: Option<&'a [String]>,
+    /// Not in the family apt, whose published images were made without it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    other_compilers: Option<&'a [OtherCompiler]>,
 }
 
 /// What depends on the driver and the kernel.
@@ -45,6 +52,9 @@ pub(super) struct OwnContext<'a> {
     driver: &'a str,
     kernel: &'a str,
     kernel_dir: String,
+    /// Not in the family apt, whose packages make all links.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kernel_source: Option<String>,
     utsrelease: String,
     driver_packages: Vec<String>,
     headers: Vec<Fetched<'a>>,
@@ -70,6 +80,9 @@ pub(super) struct OwnContext<'a> {
 struct Fetched<'a> {
     sha256: &'a str,
     url: String,
+    /// `signed`, or `listed`: whether it must have a signature of its own. Not in families whose packages have none.
+    #[serde(skip_serializing_if = "str::is_empty")]
+    proof: &'static str,
 }
 
 #[derive(Serialize)]
@@ -108,13 +121,15 @@ impl<'a> SharedContext<'a> {
             cache_id: format!("{}-{}-{}", profile.id, release.id, toolchain.build_arch),
             compiler: &toolchain.compiler,
             cross: &toolchain.cross,
-            sources_list: release.repositories.iter().map(|repository| sources_line(repository, mirrors)).collect(),
+            sources_list: repositories(distro, toolchain.build_arch, mirrors),
             toolchain_packages: &toolchain.packages,
-            runtime: fetched(runtime, mirrors),
+            runtime: fetched(runtime, distro, mirrors),
             runtime_names: runtime.iter().map(|package| package.name.as_str()).collect(),
             runtime_files: &profile.runtime.files,
             runtime_directories: directories.into_iter().collect(),
             runtime_links: links.iter().map(|(from, to)| Link { from: from.as_str(), to }).collect(),
+            package_keys: profile.family.has_signed_packages().then_some(&release.package_keys),
+            other_compilers: (profile.family != Family::Apt).then_some(&profile.toolchain.compiler.other_versions),
         }
     }
 }
@@ -132,10 +147,11 @@ impl<'a> OwnContext<'a> {
             driver: driver.profile.id.as_str(),
             kernel: raw,
             kernel_dir: recipe.kernel_dir,
+            kernel_source: (distro.profile.family != Family::Apt).then_some(recipe.kernel_source),
             utsrelease: format!("\"{raw}\""),
             build_from: if driver_packages.is_empty() { "toolchain" } else { "driver-toolchain" },
             driver_packages,
-            headers: fetched(&kernel.headers, mirrors),
+            headers: fetched(&kernel.headers, distro, mirrors),
             headers_unneeded: distro.profile.kernels.headers_unneeded.iter().map(|pattern| format!("./{pattern}")).collect(),
             source_dir: SOURCE_DIR,
             make_variables: recipe.make_variables,
@@ -175,15 +191,18 @@ fn driver_packages(target: &Target) -> Vec<String> {
     dkms.iter().chain(own.iter().filter(|package| !dkms.contains(package))).map(|package| package.replace('|', " | ")).collect()
 }
 
-fn fetched<'a>(packages: &'a [Package], mirrors: &Mirrors) -> Vec<Fetched<'a>> {
-    packages.iter().map(|package| Fetched { sha256: &package.sha256, url: mirrors.package(&package.url) }).collect()
+fn fetched<'a>(packages: &'a [Package], distro: &PlannedDistro, mirrors: &Mirrors) -> Vec<Fetched<'a>> {
+    let proof = |package: &Package| match distro.profile.family.has_signed_packages() {
+        false => "",
+        true if mirrors.is_trusted(&package.url) || is_of_trusted(package, distro) => "listed",
+        true => "signed",
+    };
+    packages.iter().map(|package| Fetched { sha256: &package.sha256, url: mirrors.package(&package.url), proof: proof(package) }).collect()
 }
 
-/// A line of `sources.list`.
-pub(super) fn sources_line(repository: &Repository, mirrors: &Mirrors) -> String {
-    let frozen = (!repository.check_valid_until || mirrors.frozen).then_some("check-valid-until=no");
-    let trusted = (repository.trusted || mirrors.is_trusted(&repository.url)).then_some("trusted=yes");
-    let options: Vec<_> = frozen.into_iter().chain(trusted).collect();
-    let options = if options.is_empty() { String::new() } else { format!("[{}] ", options.join(" ")) };
-    format!("deb {options}{} {} {}", mirrors.package(&repository.url), repository.suite, repository.components.join(" "))
+/// Whether a package is from a repository that the profile trusts without a signature.
+fn is_of_trusted(package: &Package, distro: &PlannedDistro) -> bool {
+    let fallbacks = distro.release.fallbacks.iter().flat_map(|fallback| &fallback.repositories);
+    let trusted = distro.release.repositories.iter().chain(fallbacks).filter(|repository| repository.trusted);
+    trusted.map(|repository| repository.url.split('{').next().unwrap_or_default()).any(|base| package.url.starts_with(base))
 }

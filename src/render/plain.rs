@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
-use super::context::{Label, Link, TakenModule, sources_line};
+use super::context::{Label, Link, TakenModule};
 use super::recipe::{Recipe, unmark};
+use super::repositories::all_sources;
 use super::{RenderError, SOURCE_DIR, any_kernel_labels};
 use crate::mirror::Mirrors;
 use crate::plan::{PlannedDistro, PlannedDriver};
@@ -60,10 +61,12 @@ impl<'a> PlainContext<'a> {
             return Err(RenderError::OnlyBuilt { driver: driver.profile.id.to_string() });
         }
         let PlannedDistro { profile, release } = distro;
+        let family = profile.family.name();
+        let headers_package = profile.kernels.headers_package.as_ref().ok_or(RenderError::NotPlain { family })?;
         let version = driver.version();
         let recipe = Recipe::for_any_kernel(driver, distro)?;
         let own_packages = driver.build().packages.get(profile.family.name()).map_or(&[][..], Vec::as_slice);
-        let compiler = release.default_compiler.iter().map(String::as_str);
+        let compiler = release.default_compiler.iter().chain(release.compilers.iter().map(|rule| &rule.program)).map(String::as_str);
         let links = &profile.runtime.links;
         let directories: BTreeSet<_> = links.keys().filter_map(|link| Some(link.as_str().rsplit_once('/')?.0)).collect();
         let (needed, forbidden): (Vec<_>, Vec<_>) = driver.config_rules().into_iter().partition(|rule| rule.on);
@@ -71,8 +74,8 @@ impl<'a> PlainContext<'a> {
             title: format!("{} {} for kernels of {} {}", driver.profile.id, version.version, profile.id, release.id),
             driver: driver.profile.id.as_str(),
             base_image: mirrors.image(&release.base_image),
-            sources_list: release.repositories.iter().map(|repository| sources_line(repository, mirrors)).collect(),
-            headers_package: unmark(&quote_shell(&profile.kernels.headers_package.replace("{kernel}", "\u{e000}"))),
+            sources_list: all_sources(release, mirrors),
+            headers_package: unmark(&quote_shell(&headers_package.replace("{kernel}", "\u{e000}"))),
             packages: ["ca-certificates", "curl", "xz-utils", "zstd"]
                 .into_iter()
                 .chain(compiler)

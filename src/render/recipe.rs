@@ -17,6 +17,8 @@ const DKMS_CONF_SECONDS: u32 = 30;
 pub(super) struct Recipe {
     /// The kernel's headers.
     pub(super) kernel_dir: String,
+    /// What is packaged of the kernel's sources.
+    pub(super) kernel_source: String,
     /// ` NAME=value` for the reference module's `make`.
     pub(super) make_variables: String,
     /// The build's steps, each one a line of shell, run in the source's directory.
@@ -36,7 +38,7 @@ impl Recipe {
             Some(dkms) => values.dkms_settings(target, dkms).map_err(unknown)?,
             None => Vec::new(),
         };
-        Ok(Self { kernel_dir: values.kernel_dir, make_variables, steps, dkms_settings })
+        Ok(Self { kernel_dir: values.kernel_dir, kernel_source: values.kernel_source, make_variables, steps, dkms_settings })
     }
 }
 
@@ -69,7 +71,8 @@ impl Recipe {
         let unknown = |message| RenderError::Placeholder { driver: driver.profile.id.to_string(), message };
         let steps =
             driver.build().steps.iter().filter_map(|step| Some(values.step(step)?.map(|step| unmark(&step)))).collect::<Result<_, _>>().map_err(unknown)?;
-        Ok(Self { kernel_dir: unmark(&quote_shell(&values.kernel_dir)), make_variables: String::new(), steps, dkms_settings: Vec::new() })
+        let [kernel_dir, kernel_source] = [values.kernel_dir, values.kernel_source].map(|directory| unmark(&quote_shell(&directory)));
+        Ok(Self { kernel_dir, kernel_source, make_variables: String::new(), steps, dkms_settings: Vec::new() })
     }
 }
 
@@ -77,6 +80,7 @@ impl Recipe {
 struct Values<'a> {
     placeholders: Placeholders,
     kernel_dir: String,
+    kernel_source: String,
     cross: &'a str,
     variables: &'a BTreeMap<String, String>,
 }
@@ -91,20 +95,25 @@ impl<'a> Values<'a> {
 
     fn new(driver: &PlannedDriver, distro: &'a PlannedDistro, kernel: &str, cross: &'a str, [cc, arch, machine, triplet]: [String; 4]) -> Self {
         let rules = &distro.profile.kernels;
-        let kernel_dir = rules.directory.replace("{kernel}", kernel);
-        let source_dir = rules.source_directory.as_ref().map_or_else(|| kernel_dir.clone(), |directory| directory.replace("{kernel}", kernel));
+        let (base, flavour) = kernel.rsplit_once('-').unwrap_or((kernel, ""));
+        let directory = |template: &str| {
+            let filled = template.replace("{kernel}", kernel).replace("{kernel_base}", base);
+            filled.replace("{kernel_flavour}", flavour).replace("{machine}", &machine)
+        };
+        let kernel_dir = directory(&rules.directory);
+        let kernel_source = rules.source_directory.as_deref().map_or_else(|| kernel_dir.clone(), directory);
         let placeholders = Placeholders::default()
             .with("kernel", kernel)
             .with("kernel_dir", &kernel_dir)
-            .with("kernel_source", source_dir)
+            .with("kernel_source", &kernel_source)
             .with("source", SOURCE_DIR)
             .with("cc", cc)
             .with("cross", cross)
             .with("arch", arch)
-            .with("machine", machine)
+            .with("machine", &machine)
             .with("triplet", triplet)
             .with("version", driver.version().version.as_str());
-        Self { placeholders, kernel_dir, cross, variables: &distro.profile.toolchain.variables }
+        Self { placeholders, kernel_dir, kernel_source, cross, variables: &distro.profile.toolchain.variables }
     }
 
     /// A step's command; none for `dkms.conf`, whose steps only the builder learns.

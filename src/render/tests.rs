@@ -8,6 +8,7 @@ use crate::fixture;
 use crate::kernel::KernelRelease;
 use crate::package::PublishedRelease;
 use crate::plan::{Group, Plan};
+use crate::profile::distro::Family;
 use crate::profile::driver::DriverProfile;
 use crate::reference::Digest;
 use crate::template::quote_shell;
@@ -18,11 +19,16 @@ fn target() -> Target {
 
 #[test]
 fn templates_name_what_their_context_has_and_nothing_else() {
-    let target = target();
-    let context = serde_json::to_value(Context::of(&target, &Mirrors::default()).unwrap()).unwrap();
-    let fields: BTreeSet<String> = context.as_object().unwrap().keys().cloned().collect();
-    let used: BTreeSet<String> = template::names_used("dockerfile/apt.Dockerfile.tera").unwrap().into_iter().collect();
-    assert_eq!(used, fields, "names in the template (left), fields of its context (right)");
+    for family in Family::ALL {
+        let mut target = target();
+        let mut profile = target.distro.profile.as_ref().clone();
+        profile.family = family;
+        target.distro = crate::plan::PlannedDistro { profile: profile.into(), release: target.distro.release.clone() }.into();
+        let context = serde_json::to_value(Context::of(&target, &Mirrors::default()).unwrap()).unwrap();
+        let fields: BTreeSet<String> = context.as_object().unwrap().keys().cloned().collect();
+        let used: BTreeSet<String> = template::names_used(&template_name(&target)).unwrap().into_iter().collect();
+        assert_eq!(used, fields, "{family:?}: names in the template (left), fields of its context (right)");
+    }
 }
 
 #[test]
@@ -117,6 +123,70 @@ fn compare(name: &str, text: &str) {
 
 fn check(name: &str, target: &Target) {
     compare(name, &dockerfile(target, &Mirrors::default()).unwrap());
+}
+
+/// A kernel of each distribution.
+const OF_DISTROS: &[(&str, &str, &str)] = &[
+    ("almalinux", "9", "5.14.0-570.12.1.el9_6.x86_64"),
+    ("amazon-2", "2", "5.10.240-238.955.amzn2.x86_64"),
+    ("amazon-2023", "2023", "6.12.64-87.122.amzn2023.x86_64"),
+    ("arch", "rolling", "6.16.8-arch3-1"),
+    ("azurelinux", "3.0", "6.6.134.1-2.azl3"),
+    ("centos-stream", "10", "6.12.0-150.el10.x86_64"),
+    ("debian", "trixie", "6.12.117+deb13-amd64"),
+    ("fedora", "43", "6.17.7-300.fc43.x86_64"),
+    ("opensuse-leap", "15.6", "6.4.0-150600.23.25-default"),
+    ("oracle", "9", "5.15.0-313.189.5.el9uek.x86_64"),
+    ("rhel", "9", "5.14.0-570.12.1.el9_6.x86_64"),
+    ("rocky", "9", "5.14.0-570.12.1.el9_6.x86_64+rt"),
+    ("sles", "15-sp5", "5.14.21-150500.55.49-default"),
+    ("ubuntu", "jammy", "5.15.0-119-generic"),
+];
+
+fn of_distro(distro: &str, release: &str, kernel: &str) -> Target {
+    let catalog = Catalog::embedded().unwrap();
+    let profile = catalog.distro(distro).unwrap();
+    let compiler = profile.release(release).unwrap().default_compiler.clone().unwrap();
+    let group = Group {
+        drivers: vec![(catalog.driver("v4l2loopback").unwrap().clone().into(), None)],
+        distros: vec![(profile.clone().into(), Some(release.parse().unwrap()))],
+        kernels: vec![kernel.parse().unwrap()],
+        arches: vec![Arch::Amd64],
+        excludes: Vec::new(),
+    };
+    let index = fixture::index(&[kernel]);
+    let kernels = index.kernels.iter().map(|kernel| crate::package::PublishedKernel { compilers: Vec::new(), ..kernel.clone() }).collect();
+    let index = PublishedRelease { distro: distro.into(), release: release.into(), compilers: vec![compiler], kernels, ..index };
+    fixture::plan_of(group, &[index]).unwrap().targets.remove(0)
+}
+
+#[test]
+fn each_distribution_renders_as_people_have_read_it() {
+    let known: Vec<_> = OF_DISTROS.iter().map(|(distro, ..)| *distro).collect();
+    let catalog = Catalog::embedded().unwrap();
+    assert_eq!(catalog.distro_entries().map(|entry| entry.profile.id.as_str()).collect::<Vec<_>>(), known, "a distribution without a kernel here");
+    for (distro, release, kernel) in OF_DISTROS {
+        let target = of_distro(distro, release, kernel);
+        check(&format!("of-{distro}"), &target);
+        shellcheck(&dockerfile(&target, &Mirrors::default()).unwrap());
+    }
+}
+
+/// Every `RUN` is a script that shellcheck has nothing to say about, save that some lists have one word.
+fn shellcheck(dockerfile: &str) {
+    use std::io::Write as _;
+    let lines = dockerfile.replace("\\\n", " ");
+    for run in lines.lines().filter_map(|line| line.strip_prefix("RUN ")) {
+        let script: Vec<_> = run.split(' ').skip_while(|word| word.is_empty() || word.starts_with("--mount")).collect();
+        let mut checker = std::process::Command::new("shellcheck");
+        checker.args(["--shell=bash", "--severity=warning", "--exclude=SC2043", "-"]).stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped());
+        let mut checker = checker.spawn().unwrap_or_else(|error| panic!("shellcheck: {error}; scripts/setup.sh installs it"));
+        // As `SHELL` has it run.
+        let script = format!("set -euo pipefail; {}", script.join(" "));
+        checker.stdin.take().unwrap().write_all(script.as_bytes()).unwrap();
+        let output = checker.wait_with_output().unwrap();
+        assert!(output.status.success(), "{script}\n{}", String::from_utf8_lossy(&output.stdout));
+    }
 }
 
 fn newest(driver: &str) -> String {

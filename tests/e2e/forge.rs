@@ -38,10 +38,15 @@ pub(crate) fn docker_builder() -> String {
 impl Forge {
     /// `matrix`: the rows of the project's matrix in YAML; none for those who bring a record.
     pub(crate) fn new(repository: &str, matrix: &str) -> Self {
+        Self::mirrored(repository, matrix, &mirrors())
+    }
+
+    /// With mirrors of its own.
+    pub(crate) fn mirrored(repository: &str, matrix: &str, mirrors: &str) -> Self {
         let folder = scratch();
         let repository = format!("{}/{repository}", registry());
         let matrix = if matrix.is_empty() { String::new() } else { format!("matrix:\n{matrix}") };
-        fs::write(folder.path().join("kmodforge.yaml"), format!("repository: {repository}\n{}{matrix}", mirrors())).unwrap();
+        fs::write(folder.path().join("kmodforge.yaml"), format!("repository: {repository}\n{mirrors}{matrix}")).unwrap();
         Self { folder, cache: kept("cache"), builder: docker_builder(), environment: Vec::new() }
     }
 

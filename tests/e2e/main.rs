@@ -11,6 +11,7 @@ mod catalogue;
 mod daemonset;
 mod defects;
 mod dkms;
+mod families;
 mod files;
 mod forge;
 mod heavy;

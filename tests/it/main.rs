@@ -5,6 +5,7 @@
 #[path = "../e2e/catalogue/table.rs"]
 mod catalogue_table;
 mod cli;
+mod distros;
 mod host;
 mod kmm;
 mod profile_docs;

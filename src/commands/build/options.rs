@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::builder::{Secret, SolveOptions};
 use crate::cli::{BuildArgs, Compression, SecretArg, SecretSource};
-use crate::commands::session::{Session, source_date_epoch};
+use crate::commands::session::{Session, client_certificate, source_date_epoch};
 use crate::commands::signing::Certificate;
 use crate::commands::{attaching, signing};
 use crate::env;
@@ -41,7 +41,13 @@ impl Choices {
         let signer = project.filter(|_| !args.no_sign);
         Ok(Self {
             solve: Arc::new(SolveOptions {
-                secrets: args.solve.secrets.iter().map(read_secret).collect::<Result<_, _>>()?,
+                secrets: args
+                    .solve
+                    .secrets
+                    .iter()
+                    .map(read_secret)
+                    .chain(client_certificate().map(|file| certificate_secret(&file)))
+                    .collect::<Result<_, _>>()?,
                 network: args.solve.network,
                 cache_from: args.solve.cache_from.clone(),
                 cache_to: args.solve.cache_to.clone(),
@@ -95,4 +101,11 @@ fn read_secret(secret: &SecretArg) -> Result<Secret, Failure> {
         SecretSource::Env(name) => env::var(name).ok_or_else(|| Failure::new(Exit::Usage, format!("the secret's variable `{name}` is not set")))?.into_bytes(),
     };
     Ok(Secret { id: secret.id.clone(), data: data.into() })
+}
+
+/// What the session shows to package repositories, the build shows as well.
+fn certificate_secret(file: &Path) -> Result<Secret, Failure> {
+    let data = std::fs::read(file)
+        .map_err(|error| Failure::new(Exit::Usage, format!("KMODFORGE_CLIENT_CERTIFICATE: `{}` cannot be read: {error}", file.display())))?;
+    Ok(Secret { id: "client-certificate".to_owned(), data: data.into() })
 }

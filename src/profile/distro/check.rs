@@ -3,7 +3,7 @@
 use regex::Regex;
 
 use super::recognise::anchored;
-use super::{BootRules, DistroProfile, KernelRules, Release, Repository, Runtime, Toolchain};
+use super::{BootRules, DistroProfile, Family, KernelRules, Release, Repository, Runtime, Toolchain};
 use crate::profile::problem::{Checker, Problem, ProfileError};
 use crate::reference::Reference;
 use crate::yaml::{Source, Trail};
@@ -15,6 +15,7 @@ pub(super) fn check(profile: &DistroProfile, document: &Source) -> Result<(), Pr
     checker.url(&Trail::to("homepage"), &profile.homepage)?;
     checker.some(&Trail::to("arches"), "arches", &profile.arches)?;
     checker.unique(&Trail::to("arches"), None, "architecture", profile.arches.iter().map(|arch| arch.oci()))?;
+    check_family(&checker, profile)?;
     check_kernels(&checker, &profile.kernels)?;
     let releases = Trail::to("releases");
     checker.some(&releases, "releases", &profile.releases)?;
@@ -22,13 +23,37 @@ pub(super) fn check(profile: &DistroProfile, document: &Source) -> Result<(), Pr
     let versions: Vec<_> = profile.releases.iter().map(|release| release.version.clone().unwrap_or_else(|| format!("of {}", release.id))).collect();
     checker.unique(&releases, Some("version"), "version", versions)?;
     for (index, release) in profile.releases.iter().enumerate() {
-        check_release(&checker, &releases.then(index), release, profile.keyring.is_some())?;
+        check_release(&checker, &releases.then(index), release, profile)?;
     }
     check_toolchain(&checker, &profile.toolchain)?;
     check_runtime(&checker, &profile.runtime)?;
     checker.packages(&Trail::to("dkms").then("packages"), &profile.dkms.packages, true)?;
     directory(&checker, &Trail::to("node").then("firmware_directory"), &profile.node.firmware_directory)?;
     profile.boot.as_ref().map_or(Ok(()), |boot| check_boot(&checker, boot))
+}
+
+/// What each family cannot do without, and what it makes nothing of.
+fn check_family(checker: &Checker<'_>, profile: &DistroProfile) -> Result<(), ProfileError> {
+    let (family, kernels, compiler) = (profile.family, &profile.kernels, &profile.toolchain.compiler);
+    let apt = family == Family::Apt;
+    let (in_kernels, in_compiler) = (Trail::to("kernels"), Trail::to("toolchain").then("compiler"));
+    let keys = [
+        ("headers_package", &in_kernels, kernels.headers_package.is_some(), apt, apt),
+        ("headers_dependencies", &in_kernels, kernels.headers_dependencies.is_some(), apt, true),
+        ("headers_versions", &in_kernels, !kernels.headers_versions.is_empty(), !apt, !apt),
+        ("from_dependencies", &in_compiler, compiler.from_dependencies.is_some(), false, true),
+        ("cross_package", &in_compiler, compiler.cross_package.is_some(), false, apt),
+        ("other_versions", &in_compiler, !compiler.other_versions.is_empty(), false, !apt),
+    ];
+    for (key, trail, there, needed, known) in keys {
+        if needed && !there {
+            return Err(checker.fail(&Trail::to("family"), Problem::FamilyNeeds { family: family.name(), key }));
+        }
+        if there && !known {
+            return Err(checker.fail_key(&trail.then(key), Problem::FamilyHasNo { family: family.name(), key }));
+        }
+    }
+    Ok(())
 }
 
 fn check_boot(checker: &Checker<'_>, boot: &BootRules) -> Result<(), ProfileError> {
@@ -63,54 +88,93 @@ fn check_kernels(checker: &Checker<'_>, kernels: &KernelRules) -> Result<(), Pro
             return Err(checker.fail(&trail, Problem::UnknownGroup { name: name.to_owned(), expected: GROUPS }));
         }
     }
-    with_kernel(checker, &trail.then("headers_package"), &kernels.headers_package)?;
-    compile(checker, &trail.then("headers_dependencies"), &kernels.headers_dependencies)?;
+    if let Some(package) = &kernels.headers_package {
+        with_kernel(checker, &trail.then("headers_package"), package)?;
+    }
+    for (name, release) in &kernels.headers_versions {
+        let trail = trail.then("headers_versions").then(name.as_str());
+        compile(checker, &trail, name)?;
+        checker.text(&trail, release, &["version", "revision", "source_revision", "upstream", "patchset", "arch"])?;
+        if !release.contains("{upstream}") {
+            needs_placeholder(checker, &trail, release, "version")?;
+        }
+    }
+    if let Some(pattern) = &kernels.headers_dependencies {
+        compile(checker, &trail.then("headers_dependencies"), pattern)?;
+    }
     file_patterns(checker, &trail.then("headers_unneeded"), &kernels.headers_unneeded)?;
     let directories = [("directory", Some(&kernels.directory)), ("source_directory", kernels.source_directory.as_ref())];
     for (key, value) in directories {
         if let Some(value) = value {
-            with_kernel(checker, &trail.then(key), value)?;
+            checker.text(&trail.then(key), value, &["kernel", "kernel_base", "kernel_flavour", "machine"])?;
+            if !value.contains("{kernel_base}") {
+                needs_placeholder(checker, &trail.then(key), value, "kernel")?;
+            }
             directory(checker, &trail.then(key), value)?;
         }
     }
     Ok(())
 }
 
-fn check_release(checker: &Checker<'_>, trail: &Trail, release: &Release, has_keyring: bool) -> Result<(), ProfileError> {
+fn check_release(checker: &Checker<'_>, trail: &Trail, release: &Release, profile: &DistroProfile) -> Result<(), ProfileError> {
     let image = ("an image reference", "`registry/name:tag` or `registry/name@sha256:…`");
     checker.form(&trail.then("base_image"), &release.base_image, image, |image| image.parse::<Reference>().is_ok())?;
-    check_repositories(checker, &trail.then("repositories"), &release.repositories, (&[], has_keyring))?;
+    check_repositories(checker, &trail.then("repositories"), &release.repositories, (profile, &[]))?;
     let fallbacks = trail.then("fallbacks");
     checker.unique(&fallbacks, Some("id"), "fallback", release.fallbacks.iter().map(|fallback| fallback.id.as_str()))?;
     for (index, fallback) in release.fallbacks.iter().enumerate() {
-        check_repositories(checker, &fallbacks.then(index).then("repositories"), &fallback.repositories, (&["timestamp"], has_keyring))?;
+        check_repositories(checker, &fallbacks.then(index).then("repositories"), &fallback.repositories, (profile, &["timestamp", "day", "version"]))?;
     }
     if let Some(compiler) = &release.default_compiler {
         program(checker, &trail.then("default_compiler"), compiler)?;
     }
-    Ok(())
+    for (index, compiler) in release.compilers.iter().enumerate() {
+        let trail = trail.then("compilers").then(index);
+        compile(checker, &trail.then("kernels"), &compiler.kernels)?;
+        program(checker, &trail.then("program"), &compiler.program)?;
+    }
+    let keys = trail.then("package_keys");
+    let family = profile.family;
+    if !family.has_signed_packages() && !release.package_keys.is_empty() {
+        return Err(checker.fail_key(&keys, Problem::FamilyHasNo { family: family.name(), key: "package_keys" }));
+    }
+    if family.has_signed_packages() && release.package_keys.is_empty() && !release.repositories.iter().all(|repository| repository.trusted) {
+        return Err(checker.fail(trail, Problem::NoPackageKeys(release.id.to_string())));
+    }
+    release.package_keys.iter().enumerate().try_for_each(|(index, file)| directory(checker, &keys.then(index), file))
 }
 
-/// `placeholders` may be in addresses; `has_keyring`: the distribution has one for all.
+/// `filled_in` are placeholders whose values users give.
 fn check_repositories(
     checker: &Checker<'_>,
     trail: &Trail,
     repositories: &[Repository],
-    (placeholders, has_keyring): (&[&'static str], bool),
+    (profile, filled_in): (&DistroProfile, &[&'static str]),
 ) -> Result<(), ProfileError> {
     checker.some(trail, "repositories", repositories)?;
+    let family = profile.family;
+    let mut placeholders = filled_in.to_vec();
+    if family != Family::Apt {
+        placeholders.push("arch");
+    }
     for (index, repository) in repositories.iter().enumerate() {
         let trail = trail.then(index);
         checker.url(&trail.then("url"), &repository.url)?;
-        checker.text(&trail.then("url"), &repository.url, placeholders)?;
+        checker.text(&trail.then("url"), &repository.url, &placeholders)?;
         checker.form(&trail.then("url"), &repository.url, ("the base of a repository", "no `/` at its end"), |url| !url.ends_with('/'))?;
         suite(checker, &trail.then("suite"), &repository.suite)?;
         match (&repository.keyring, repository.trusted) {
             (Some(_), true) => return Err(checker.fail(&trail.then("trusted"), Problem::SignedAndTrusted)),
-            (None, false) if !has_keyring => return Err(checker.fail(&trail, Problem::NoKeyring(repository.suite.clone()))),
+            (None, false) if profile.keyring.is_none() && !family.has_signed_packages() => {
+                return Err(checker.fail(&trail, Problem::NoKeyring(repository.suite.clone())));
+            }
             _ => {}
         }
-        checker.some(&trail.then("components"), "components", &repository.components)?;
+        if family == Family::Apt {
+            checker.some(&trail.then("components"), "components", &repository.components)?;
+        } else if !repository.components.is_empty() {
+            return Err(checker.fail_key(&trail.then("components"), Problem::FamilyHasNo { family: family.name(), key: "components" }));
+        }
         for (index, component) in repository.components.iter().enumerate() {
             suite(checker, &trail.then("components").then(index), component)?;
         }
@@ -121,19 +185,31 @@ fn check_repositories(
 fn check_toolchain(checker: &Checker<'_>, toolchain: &Toolchain) -> Result<(), ProfileError> {
     let trail = Trail::to("toolchain");
     checker.packages(&trail.then("packages"), &toolchain.packages, false)?;
-    checker.variables(&trail.then("variables"), &toolchain.variables, &[])?;
+    checker.variables(&trail.then("variables"), &toolchain.variables, &["cc"])?;
     let (trail, rule) = (trail.then("compiler"), &toolchain.compiler);
-    let regex = compile(checker, &trail.then("from_dependencies"), &rule.from_dependencies)?;
-    if !regex.capture_names().flatten().any(|name| name == "program") {
-        return Err(checker.fail(&trail.then("from_dependencies"), Problem::MissingGroup("program")));
+    if let Some(pattern) = &rule.from_dependencies {
+        let regex = compile(checker, &trail.then("from_dependencies"), pattern)?;
+        if !regex.capture_names().flatten().any(|name| name == "program") {
+            return Err(checker.fail(&trail.then("from_dependencies"), Problem::MissingGroup("program")));
+        }
     }
-    for (key, value, placeholders) in
-        [("native_package", &rule.native_package, &["program"][..]), ("cross_package", &rule.cross_package, &["program", "triplet"])]
-    {
+    let packages = [("native_package", Some(&rule.native_package), &["program"][..]), ("cross_package", rule.cross_package.as_ref(), &["program", "triplet"])];
+    for (key, value, placeholders) in packages {
+        let Some(value) = value else { continue };
         checker.text(&trail.then(key), value, placeholders)?;
         for name in placeholders {
             needs_placeholder(checker, &trail.then(key), value, name)?;
         }
+    }
+    for (index, other) in rule.other_versions.iter().enumerate() {
+        let trail = trail.then("other_versions").then(index);
+        checker.text(&trail.then("package"), &other.package, &["major"])?;
+        let grammar = ("a package name", "lower-case letters, digits, `+`, `-` and `.`");
+        checker.form(&trail.then("package"), &other.package.replace("{major}", "1"), grammar, |name| {
+            name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"+-._".contains(&b))
+        })?;
+        checker.text(&trail.then("program"), &other.program, &["major"])?;
+        directory(checker, &trail.then("program"), &other.program)?;
     }
     Ok(())
 }

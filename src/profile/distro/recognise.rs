@@ -41,7 +41,7 @@ impl DistroProfile {
             None => None,
         };
         let release = group("release").and_then(|version| self.release_with_version(version)).map(|release| release.id.to_string());
-        Some(Recognised { flavour: group("flavour").unwrap_or_default().to_owned(), arch, release })
+        Some(Recognised { flavour: group("flavour").unwrap_or_default().trim_start_matches('+').to_owned(), arch, release })
     }
 
     /// The release of the distribution by its name.
@@ -71,8 +71,8 @@ impl DistroProfile {
     fn patterns(&self) -> &Patterns {
         self.patterns.get_or_init(|| Patterns {
             recognise: self.kernels.recognise.iter().filter_map(|pattern| anchored(pattern).ok()).collect(),
-            headers_dependencies: anchored(&self.kernels.headers_dependencies).ok(),
-            from_dependencies: anchored(&self.toolchain.compiler.from_dependencies).ok(),
+            headers_dependencies: self.kernels.headers_dependencies.as_deref().and_then(|pattern| anchored(pattern).ok()),
+            from_dependencies: self.toolchain.compiler.from_dependencies.as_deref().and_then(|pattern| anchored(pattern).ok()),
         })
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Build, DriverProfile, DriverVersion, FirmwareSource, KernelRange, Load, Module, Requirements, Source, Step};
+use crate::profile::distro::Family;
 use crate::profile::problem::{Checker, Problem, ProfileError};
 use crate::reference::Reference;
 use crate::rollout::Hints;
@@ -10,8 +11,6 @@ use crate::yaml::{Source as Document, Trail};
 
 /// Names for values of a build, documented at [`Build`].
 const BUILD_NAMES: &[&str] = &["kernel", "kernel_dir", "kernel_source", "source", "cc", "cross", "arch", "machine", "triplet", "version"];
-/// Names of package families, for keys of `packages`.
-const FAMILIES: &[&str] = &["apt"];
 /// Archives that can be unpacked.
 const ARCHIVES: &[&str] = &[".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.zst"];
 
@@ -124,7 +123,8 @@ fn check_firmware(checker: &Checker<'_>, trail: &Trail, firmware: &FirmwareSourc
 fn check_build(checker: &Checker<'_>, trail: &Trail, build: &Build) -> Result<(), ProfileError> {
     for (family, packages) in &build.packages {
         let trail = trail.then("packages");
-        checker.key(&trail, family, ("a package family", "`apt`"), |family| FAMILIES.contains(&family))?;
+        checker
+            .key(&trail, family, ("a package family", "`apt`, `dnf`, `zypper` or `pacman`"), |name| Family::ALL.iter().any(|family| family.name() == name))?;
         checker.packages(&trail.then(family.as_str()), packages, true)?;
     }
     checker.some(&trail.then("steps"), "steps", &build.steps)?;
