@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may stop where it is wrong")]
 
+#[path = "../e2e/catalogue/table.rs"]
+mod catalogue_table;
 mod cli;
 mod catalogue;
 mod distros;
@@ -9,4 +11,5 @@ mod host;
 mod kmm;
 mod profile_docs;
 mod profile_errors;
+mod proofs;
 mod properties;

@@ -32,6 +32,7 @@ pub(super) fn driver(profile: &DriverProfile) -> String {
         row(&mut page, "loads first", code(&profile.load_first));
     }
     row(&mut page, "without its hardware", answer(profile.load.without_hardware));
+    row(&mut page, "proven", profile.proven.name());
     if let Some(why) = &profile.deploy.privileged {
         row(&mut page, "privileged", why);
     }
