@@ -74,6 +74,8 @@ pub struct SolveOptions {
     pub secrets: Vec<Secret>,
     /// Network of `RUN` steps.
     pub network: Network,
+    /// Proxies for `RUN` steps: `HTTPS_PROXY` and its like. They are no part of what a step is known by.
+    pub proxies: Vec<(String, String)>,
     /// Where to import build cache from.
     pub cache_from: Vec<CacheEntry>,
     /// Where to export build cache to.

@@ -8,6 +8,7 @@ mod attach;
 mod boot;
 mod build;
 mod deploy;
+mod fetch;
 mod report;
 mod select;
 mod sign;
@@ -16,8 +17,9 @@ mod verbs;
 
 pub use attach::{AttachArgs, LicenceArgs};
 pub use boot::BootArgs;
-pub use build::{BuildArgs, Compression, Progress};
+pub use build::{BuildArgs, Compression, Progress, RunArgs, SolveArgs};
 pub use deploy::{DaemonsetArgs, DeployCommand, ExtensionKind, FleetArgs, HelmArgs, KmmArgs, PodArgs, SystemdArgs, SystemdFormat};
+pub use fetch::{FetchArgs, OfflineArgs};
 pub use report::ReportArgs;
 pub use select::{ClusterArgs, ProjectArgs, RegistryArgs, SelectArgs, SourceArgs};
 pub use sign::{KeyArg, SignArgs, SignCertArgs, SignImageArgs};
@@ -100,6 +102,8 @@ pub enum Command {
     Plan(Box<PlanArgs>),
     /// Write Dockerfile and context per target; needs no builder.
     Render(Box<RenderArgs>),
+    /// Bring everything that targets are built from into one folder, for `--offline` where there is no network.
+    Fetch(Box<FetchArgs>),
     /// Check an image against its kernel.
     Verify(Box<VerifyArgs>),
     /// Show what became of targets: one HTML page, or `JUnit` XML.

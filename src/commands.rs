@@ -13,6 +13,7 @@ pub mod builder;
 pub mod completions;
 pub mod deploy;
 pub mod doctor;
+pub mod fetch;
 pub mod given;
 pub mod kernels;
 mod local_image;
@@ -28,6 +29,7 @@ pub mod selection;
 pub mod session;
 pub mod sign;
 pub mod signing;
+pub mod solving;
 pub mod verify;
 
 /// Does what the command line asks for.
@@ -40,6 +42,7 @@ pub async fn run(cli: Cli, ui: &Ui, cancel: CancellationToken) -> Result<Exit, F
         Command::Build(args) => Box::pin(build::run(global, &args, ui, cancel)).await,
         Command::Plan(args) => unless_cancelled(&cancel, plan::run(global, &args, ui)).await,
         Command::Render(args) => unless_cancelled(&cancel, render::run(global, &args, ui)).await,
+        Command::Fetch(args) => Box::pin(fetch::run(global, &args, ui, cancel)).await,
         Command::Verify(args) => Box::pin(verify::run(global, &args, ui, cancel)).await,
         Command::Report(args) => report::run(&args, ui),
         Command::Sign(args) => Box::pin(unless_cancelled(&cancel, sign::run(global, &args, ui))).await,

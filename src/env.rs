@@ -50,6 +50,13 @@ pub fn program(name: &str) -> Option<PathBuf> {
     std::env::split_paths(&path).map(|dir| dir.join(name)).find(|file| is_executable(file))
 }
 
+/// File with the certificate authorities that this machine trusts: `SSL_CERT_FILE`, else where distributions keep it.
+#[must_use]
+pub fn system_authorities() -> Option<PathBuf> {
+    let usual = ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/ca-bundle.pem"];
+    var("SSL_CERT_FILE").map(PathBuf::from).or_else(|| usual.into_iter().map(PathBuf::from).find(|file| file.is_file()))
+}
+
 /// Whether a path is a file that somebody may execute.
 #[must_use]
 pub fn is_executable(file: &Path) -> bool {

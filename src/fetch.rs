@@ -4,8 +4,10 @@
 
 pub mod source;
 
+mod bundled;
 mod cached;
 mod error;
+mod logins;
 mod transfer;
 mod tree;
 mod unpack;
@@ -19,8 +21,10 @@ use sha2::{Digest as _, Sha256};
 use tempfile::NamedTempFile;
 use tokio::sync::{OwnedMutexGuard, Semaphore};
 
+pub use self::bundled::{Download, Origin};
 pub use self::cached::Fetched;
 pub use self::error::{DiskProblem, FetchError, Place, Problem};
+use self::logins::Logins;
 use self::transfer::{Request, Transfers};
 pub(crate) use self::unpack::{decompress, open_deb};
 use crate::env;
@@ -55,6 +59,8 @@ pub struct FetchOptions {
     pub extra_ca: Option<PathBuf>,
     /// Certificate and key (PEM) to show to servers that ask for one.
     pub identity: Option<PathBuf>,
+    /// Logins for servers, as `apt_auth.conf(5)` has them.
+    pub logins: Option<PathBuf>,
     /// When to give up waiting.
     pub timeouts: Timeouts,
     /// When to try again.
@@ -63,6 +69,8 @@ pub struct FetchOptions {
     pub max_age: Duration,
     /// Take the copy of an index from before when its server cannot be reached.
     pub stale_if_unreachable: bool,
+    /// Where everything comes from.
+    pub origin: Origin,
 }
 
 impl FetchOptions {
@@ -71,7 +79,18 @@ impl FetchOptions {
     pub fn new(mirrors: Mirrors, cache_dir: PathBuf) -> Self {
         let timeouts = Timeouts { connect: Duration::from_secs(10), read: Duration::from_secs(30) };
         let retries = Retries { attempts: 4, first_delay: Duration::from_millis(300) };
-        Self { mirrors, cache_dir, extra_ca: None, identity: None, timeouts, retries, max_age: Duration::ZERO, stale_if_unreachable: false }
+        Self {
+            mirrors,
+            cache_dir,
+            extra_ca: None,
+            identity: None,
+            logins: None,
+            timeouts,
+            retries,
+            max_age: Duration::ZERO,
+            stale_if_unreachable: false,
+            origin: Origin::default(),
+        }
     }
 }
 
@@ -118,7 +137,8 @@ impl Fetcher {
         // A machine without `ca-certificates` makes the first one fail, though mirrors may well be plain HTTP.
         let client = builder().tls_certs_merge(authorities.clone()).build().or_else(|_| builder().tls_certs_only(authorities).build());
         let client = client.map_err(|error| FetchError::Client(error::innermost(&error)))?;
-        let transfers = Transfers { client, timeouts: options.timeouts, retries: options.retries };
+        let logins = options.logins.as_deref().map(Logins::load).transpose()?.unwrap_or_default();
+        let transfers = Transfers { client, timeouts: options.timeouts, retries: options.retries, logins };
         Ok(Self { transfers, options, limit: Semaphore::new(TRANSFERS), turns: Turns::default(), swept: Mutex::default() })
     }
 
@@ -126,6 +146,12 @@ impl Fetcher {
     #[must_use]
     pub fn mirrors(&self) -> &Mirrors {
         &self.options.mirrors
+    }
+
+    /// Whether servers are trusted that only additional authorities vouch for.
+    #[must_use]
+    pub fn has_authorities(&self) -> bool {
+        self.options.extra_ca.is_some()
     }
 
     /// Where downloads are kept.
@@ -136,49 +162,70 @@ impl Fetcher {
 
     /// The file with this digest: from the cache, which needs no network, or fetched and verified.
     ///
-    /// However many ask for it at once, it is fetched once. The file belongs to the cache and must not be changed.
+    /// However many ask for it at once, it is fetched once. The file belongs to the cache or a bundle, and must not be changed.
     pub async fn verified(&self, kind: Kind, url: &str, sha256: &str) -> Result<PathBuf, FetchError> {
         let asked = self.asked(kind, url);
-        check_digest(&Request { official: url, asked: &asked }, sha256)?;
-        let path = self.cache_dir().join("files").join(sha256);
+        let request = Request { official: url, asked: &asked };
+        check_digest(&request, sha256)?;
         let _turn = self.turns.take(sha256).await;
+        if let Some(path) = self.bundled(&request, sha256).await? {
+            return Ok(path);
+        }
+        let path = self.cached_file(sha256);
         if tokio::fs::try_exists(&path).await.unwrap_or(false) {
             return Ok(path);
         }
-        let part = self.temporary(kind, url, sha256).await?;
+        let part = self.part("files")?;
+        self.save(&request, Some(sha256), part.path()).await?;
         keep(part, &path)?;
         Ok(path)
     }
 
-    /// The file with this digest, fetched and verified, gone when it is dropped. For what is read once.
-    pub async fn temporary(&self, kind: Kind, url: &str, sha256: &str) -> Result<NamedTempFile, FetchError> {
+    /// The file with this digest, fetched and verified, and not kept in the cache. For what is read once.
+    pub async fn temporary(&self, kind: Kind, url: &str, sha256: &str) -> Result<Download, FetchError> {
         let asked = self.asked(kind, url);
         let request = Request { official: url, asked: &asked };
         check_digest(&request, sha256)?;
+        let _turn = self.turns.take(sha256).await;
+        if let Some(path) = self.bundled(&request, sha256).await? {
+            return Ok(Download::Kept(path));
+        }
         let part = self.part("files")?;
-        // Never closed, so this cannot fail; without a permit the transfer would merely not be counted.
-        let _permit = self.limit.acquire().await.ok();
-        self.transfers.save(&request, Some(sha256), part.path()).await?;
-        Ok(part)
+        self.save(&request, Some(sha256), part.path()).await?;
+        Ok(Download::Temporary(part))
     }
 
     /// A file that is gone when it is dropped, with bytes that were read before.
-    pub fn spooled(&self, bytes: &[u8]) -> Result<NamedTempFile, FetchError> {
+    pub fn spooled(&self, bytes: &[u8]) -> Result<Download, FetchError> {
         use std::io::Write as _;
         let mut part = self.part("files")?;
         part.write_all(bytes).map_err(|error| FetchError::cache(part.path(), &error))?;
-        Ok(part)
+        Ok(Download::Temporary(part))
     }
 
     /// The SHA-256 of what is at a place now. It is fetched every time, and kept as if it had been known before.
     pub async fn digest_of(&self, kind: Kind, url: &str) -> Result<String, FetchError> {
         let asked = self.asked(kind, url);
+        let request = Request { official: url, asked: &asked };
+        if let Some(sha256) = self.bundled_digest(&request)? {
+            return Ok(sha256);
+        }
         let part = self.part("files")?;
+        let sha256 = self.save(&request, None, part.path()).await?;
+        keep(part, &self.cached_file(&sha256))?;
+        self.record_digest(&request, &sha256).await?;
+        Ok(sha256)
+    }
+
+    /// Fetches into a file; gives its SHA-256.
+    async fn save(&self, request: &Request<'_>, sha256: Option<&str>, path: &Path) -> Result<String, FetchError> {
         // Never closed, so this cannot fail; without a permit the transfer would merely not be counted.
         let _permit = self.limit.acquire().await.ok();
-        let sha256 = self.transfers.save(&Request { official: url, asked: &asked }, None, part.path()).await?;
-        keep(part, &self.cache_dir().join("files").join(&sha256))?;
-        Ok(sha256)
+        self.transfers.save(request, sha256, path).await
+    }
+
+    fn cached_file(&self, sha256: &str) -> PathBuf {
+        self.cache_dir().join("files").join(sha256)
     }
 
     fn asked(&self, kind: Kind, url: &str) -> String {

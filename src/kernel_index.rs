@@ -136,7 +136,7 @@ async fn read_shelves(
     arches: &[&str],
 ) -> Result<Vec<Option<Shelf>>, IndexError> {
     let read = async |repository: &Repository| {
-        let seal = Seal::of(request.distro, repository, fetcher.mirrors(), request.keyrings)?;
+        let seal = Seal::of(request.distro, repository, fetcher, request.keyrings)?;
         match request.distro.family {
             Family::Apt => apt::read_repository(fetcher, interest, repository, &seal, arches).await,
             Family::Dnf | Family::Zypper => rpm::read_repository(fetcher, interest, repository, &seal, arches[0]).await,

@@ -46,6 +46,7 @@ pub mod signer;
 pub mod template;
 pub mod yaml;
 // vocabulary that is built on vocabulary
+pub mod bundle;
 pub mod kernel_selector;
 pub mod openpgp;
 pub mod package;

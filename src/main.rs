@@ -34,6 +34,7 @@ fn tell(ui: &Ui, failure: &Failure) -> Exit {
 fn ui_options(cli: &Cli) -> UiOptions {
     let progress = match &cli.command {
         Command::Build(args) => args.run.progress,
+        Command::Fetch(args) => args.run.progress,
         _ => Progress::Auto,
     };
     UiOptions {

@@ -5,7 +5,9 @@ mod boot;
 mod discover;
 pub mod event;
 mod failure;
+mod gather;
 mod inspect;
+mod instructions;
 mod log;
 mod sign;
 mod sources;
@@ -26,7 +28,9 @@ use tokio_util::sync::CancellationToken;
 pub use boot::{boot_plan, boot_record};
 pub use discover::name_modules;
 pub use failure::{TargetError, explain_solve};
+pub use gather::{Gathering, gather};
 pub use inspect::{Inspection, expectations, inspect, kernel_facts};
+pub use instructions::Instructions;
 pub use sign::Signing;
 pub use sources::{firmware, sources};
 
@@ -41,7 +45,6 @@ use crate::image::assemble::Image;
 use crate::image::cache::LayerCache;
 use crate::image::layer::Compression;
 use crate::kernel_memory::KernelMemory;
-use crate::mirror::Mirrors;
 use crate::plan::{State, Target};
 use crate::record::{Outcome, TargetLabel, TargetRecord};
 use crate::reference::Digest;
@@ -77,8 +80,6 @@ pub struct Options {
     pub jobs: usize,
     /// Stop at the first failure.
     pub fail_fast: bool,
-    /// Rewriting of what the builder fetches.
-    pub mirrors: Mirrors,
     /// What every solve has in common.
     pub solve: Arc<SolveOptions>,
     /// Compression of layers.
@@ -175,20 +176,23 @@ pub async fn run(
 }
 
 /// Has the builder install each toolchain while headers are still being unpacked. What goes wrong here goes wrong again,
-/// and is told, where the toolchain is used.
+/// and is told, where the toolchain is used. From a bundle, it is not installed.
 async fn warm_up(workshop: &Workshop, targets: &[Target], stop: &CancellationToken) {
+    if workshop.fetcher.bundle().is_some() {
+        return;
+    }
     let mut seen = std::collections::BTreeSet::new();
     let mut solves = Vec::new();
     for target in targets.iter().filter(|target| matches!(target.state, State::Build(_))) {
         let key = (&target.distro.release.id, &target.toolchain.packages, target.toolchain.build_arch, &target.driver.build().packages);
         if seen.insert(format!("{key:?}"))
-            && let Ok(dockerfile) = render::dockerfile(target, &workshop.options.mirrors)
+            && let Ok(Instructions { dockerfile, .. }) = Instructions::of(target, &workshop.fetcher, &workshop.options.base_digests).await
         {
             let number = solves.len();
             solves.push(async move {
                 let request = SolveRequest {
                     name: format!("toolchain of {} {}", target.distro.profile.id, target.distro.release.id),
-                    dockerfile: dockerfile.into(),
+                    dockerfile,
                     stage: "warm".into(),
                     build_args: Vec::new(),
                     context: Vec::new(),

@@ -70,6 +70,8 @@ pub enum Outcome {
     Failed,
     /// Not begun, or broken off, because the run was stopped.
     Cancelled,
+    /// Everything that it is built from is in a bundle; `kmodforge fetch` says so, records do not.
+    Fetched,
 }
 
 /// A document or signature that was attached to an image.

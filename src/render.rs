@@ -1,14 +1,18 @@
 //! A target → its Dockerfile and what must lie beside it, and the digest of everything that goes in. Pure.
 
+mod authorities;
 mod context;
 mod inputs;
+mod offline;
 mod plain;
 mod recipe;
 mod repositories;
 
 use std::collections::BTreeMap;
 
+pub use authorities::APT_AUTHORITIES;
 pub use inputs::{fill_inputs, input_annotations, is_current};
+pub use offline::{TOOLCHAIN, has_driver_toolchain, offline_dockerfile, packages, signatures, toolchain_key, toolchain_stage};
 pub use plain::dockerfile_for_any_kernel;
 
 use self::context::Context;
@@ -71,6 +75,14 @@ pub enum RenderError {
 /// When the driver's build names an unknown placeholder.
 pub fn dockerfile(target: &Target, mirrors: &Mirrors) -> Result<String, RenderError> {
     Ok(template::render(&template_name(target), &Context::of(target, mirrors)?)?)
+}
+
+/// The same, whose steps that fetch trust private authorities: the secrets `authorities` and `apt-authorities`.
+///
+/// # Errors
+/// As [`dockerfile`].
+pub fn dockerfile_with_authorities(target: &Target, mirrors: &Mirrors) -> Result<String, RenderError> {
+    Ok(authorities::mount(&dockerfile(target, mirrors)?, target.distro.profile.family))
 }
 
 /// Small files that the Dockerfile adds from beside it, by name; the sources are there, too.

@@ -74,6 +74,7 @@ fn word(outcome: Outcome) -> &'static str {
         Outcome::Rejected => "rejected",
         Outcome::Failed => "failed",
         Outcome::Cancelled => "cancelled",
+        Outcome::Fetched => "fetched",
     }
 }
 

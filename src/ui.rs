@@ -25,6 +25,7 @@ mod text;
 pub use doctor::{DoctorLine, DoctorState};
 pub use plan::{PlanCounts, PlanRow};
 pub use progress::{ProgressHandle, progress_schema};
+pub use text::size;
 
 use paint::{Paint, Tone};
 use progress::json::{JsonEvent, JsonFailure};

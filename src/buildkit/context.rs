@@ -15,6 +15,23 @@ use crate::builder::{Content, ContextFile, SolveError};
 /// Modification time of everything, in nanoseconds since 1970: 2020-01-01. Some tools take 0 for "unknown".
 pub(super) const TIME: i64 = 1_577_836_800_000_000_000;
 
+impl File {
+    /// SHA-256 of its bytes, as hexadecimal digits.
+    fn digest(&self) -> String {
+        match &self.content {
+            Content::Bytes(bytes) => hex(&Sha256::digest(bytes)),
+            Content::File { sha256, .. } => sha256.clone(),
+        }
+    }
+
+    /// When it was modified, in nanoseconds since 1970: for every content another time, within some minutes of [`TIME`]. A builder that has an
+    /// older context under the same name takes files of equal size and time for equal.
+    pub(super) fn time(&self) -> i64 {
+        let digest = self.digest();
+        TIME + i64::from_str_radix(digest.get(..10).unwrap_or_default(), 16).unwrap_or_default()
+    }
+}
+
 /// A context, checked and in the order in which `BuildKit` wants it.
 #[derive(Clone, Debug)]
 pub(super) struct Tree {
@@ -69,18 +86,11 @@ impl Tree {
         self.entries.iter().filter_map(|entry| entry.file.as_ref()).map(|file| file.size).sum()
     }
 
-    /// A name for exactly this content, under which the builder may keep what it has received.
+    /// A name under which the builder may keep what it has received: that of the largest file, so that contexts which have it in common send it
+    /// once. The rest is what differs then, and is sent each time; [`File::time`] tells it apart.
     pub(super) fn key(&self) -> String {
-        let mut hash = Sha256::new();
-        for Entry { path, file } in &self.entries {
-            let digest = match file.as_ref().map(|file| &file.content) {
-                None => "directory".to_owned(),
-                Some(Content::Bytes(bytes)) => hex(&Sha256::digest(bytes)),
-                Some(Content::File { sha256, .. }) => sha256.clone(),
-            };
-            hash.update(format!("{path}\0{digest}\0"));
-        }
-        hex(&hash.finalize())
+        let largest = self.entries.iter().filter_map(|entry| Some((entry.file.as_ref()?, &entry.path))).max_by_key(|(file, path)| (file.size, *path));
+        largest.map_or_else(|| "empty".to_owned(), |(file, path)| hex(&Sha256::digest(format!("{path}\0{}", file.digest()))))
     }
 
     /// The tree as a build step, to travel inside the request. `title` is what progress displays call it.
@@ -214,6 +224,20 @@ mod tests {
         assert_eq!(a.key(), b.key());
         assert_eq!(a.definition("t").await.unwrap(), b.definition("t").await.unwrap());
         assert_ne!(a.key(), Tree::new(&files(&["y"])).await.unwrap().key());
+    }
+
+    #[tokio::test]
+    async fn contexts_that_share_their_largest_file_share_a_name_and_nothing_is_mixed_up() {
+        let tree = async |small: &str, large: &str| {
+            let file = |path: &str, text: &str| ContextFile { path: path.to_owned(), content: Content::Bytes(text.as_bytes().into()) };
+            Tree::new(&[file("small", small), file("large", large)]).await.unwrap()
+        };
+        let (a, b) = (tree("a", "large").await, tree("b", "large").await);
+        assert_eq!(a.key(), b.key());
+        assert_ne!(a.key(), tree("a", "other").await.key());
+        let times = |tree: &Tree| tree.entries().iter().map(|entry| entry.file.as_ref().unwrap().time()).collect::<Vec<_>>();
+        assert_eq!(times(&a)[0], times(&b)[0], "large");
+        assert_ne!(times(&a)[1], times(&b)[1], "small");
     }
 
     #[tokio::test]

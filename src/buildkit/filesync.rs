@@ -114,7 +114,8 @@ async fn send_file(packets: &Packets, id: u32, file: &File) -> Result<Result<(),
 fn stat(Entry { path, file }: &Entry) -> Stat {
     let mode = if file.is_some() { 0o644 } else { GO_DIRECTORY | 0o755 };
     let size = file.as_ref().map_or(0, |file| i64::try_from(file.size).unwrap_or(i64::MAX));
-    Stat { path: path.clone(), mode, size, mod_time: TIME, ..Stat::default() }
+    let mod_time = file.as_ref().map_or(TIME, File::time);
+    Stat { path: path.clone(), mode, size, mod_time, ..Stat::default() }
 }
 
 /// Which entries one call is about.

@@ -68,7 +68,7 @@ fn attributes(request: &SolveRequest, network: Network, facts: &Facts) -> Result
     if let Some(platform) = &request.platform {
         set("platform", platform);
     }
-    for (name, value) in &request.build_args {
+    for (name, value) in request.build_args.iter().chain(&request.options.proxies) {
         set(&format!("build-arg:{name}"), value);
     }
     if request.options.no_cache {

@@ -7,6 +7,7 @@ use clap::{Args, ValueEnum};
 
 use super::attach::{AttachArgs, LicenceArgs};
 use super::boot::BootArgs;
+use super::fetch::OfflineArgs;
 use super::select::{RegistryArgs, SelectArgs};
 use super::sign::SignArgs;
 use super::values::{Output, SecretArg, parse_cache};
@@ -52,6 +53,9 @@ pub struct BuildArgs {
     /// Drivers for the same kernel share a boot; what it has against one is made sure of in a boot of its own.
     #[arg(long, conflicts_with = "no_boot", help_heading = "Boot check")]
     pub boot_together: bool,
+    /// Whether everything comes from a bundle.
+    #[command(flatten)]
+    pub air_gap: OfflineArgs,
     /// How the run goes.
     #[command(flatten)]
     pub run: RunArgs,
@@ -79,6 +83,7 @@ impl BuildArgs {
             no_sign: false,
             boot,
             boot_together: false,
+            air_gap: OfflineArgs::default(),
             run: RunArgs { jobs: None, keep_going: false, fail_fast: false, progress: Progress::default() },
         }
     }

@@ -7,6 +7,7 @@ use clap_complete::Shell;
 
 use super::attach::AttachArgs;
 use super::boot::BootArgs;
+use super::fetch::OfflineArgs;
 use super::select::{ClusterArgs, ProjectArgs, RegistryArgs, SelectArgs, SourceArgs};
 use super::sign::{SignArgs, SignCertArgs};
 use super::values::{DistroArg, SourceArg};
@@ -41,6 +42,9 @@ pub struct PlanArgs {
     /// Do not ask the registry what is published.
     #[arg(long)]
     pub no_registry: bool,
+    /// Whether everything comes from a bundle.
+    #[command(flatten)]
+    pub air_gap: OfflineArgs,
 }
 
 /// How a plan is printed.
@@ -70,6 +74,9 @@ pub struct RenderArgs {
     /// Which targets.
     #[command(flatten)]
     pub select: SelectArgs,
+    /// Whether everything comes from a bundle.
+    #[command(flatten)]
+    pub air_gap: OfflineArgs,
 }
 
 /// Arguments of `verify`.
@@ -182,6 +189,9 @@ pub struct KernelsListArgs {
     /// Where mirrors are set.
     #[command(flatten)]
     pub project: ProjectArgs,
+    /// Whether everything comes from a bundle.
+    #[command(flatten)]
+    pub air_gap: OfflineArgs,
     /// `table` for people, `json` for programs, `text` for one release per line.
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
     pub format: ListFormat,

@@ -15,7 +15,7 @@ use super::builder::{NoBuilder, connect_unless_cancelled, interrupted};
 use super::session::{Session, temporary_folder};
 use super::{attaching, outputs, selection};
 use crate::builder::Builder;
-use crate::cli::{BuildArgs, GlobalArgs};
+use crate::cli::{BuildArgs, GlobalArgs, RunArgs};
 use crate::env;
 use crate::error::{Exit, Failure};
 use crate::image::cache::LayerCache;
@@ -32,7 +32,7 @@ use crate::ui::Ui;
 /// # Errors
 /// When nothing could be begun; what becomes of single targets is shown, recorded and told by the exit status.
 pub async fn run(global: &GlobalArgs, args: &BuildArgs, ui: &Ui, cancel: CancellationToken) -> Result<Exit, Failure> {
-    let session = Session::open(global, &args.select.project)?;
+    let session = Session::open_in_gap(global, &args.select.project, &args.air_gap)?;
     refuse_nowhere(&session, args)?;
     forge(&session, args, ui, cancel).await
 }
@@ -64,7 +64,7 @@ pub async fn forge(session: &Session, args: &BuildArgs, ui: &Ui, cancel: Cancell
     }
     let builder = builder_for(&plan, session, args, ui, &cancel).await?;
     let work = temporary_folder()?;
-    let options = choices.options(session, args, &plan, jobs(args, builder.as_ref()), work.path(), bases);
+    let options = choices.options(session, args, &plan, jobs(&args.run, builder.as_ref()), work.path(), bases);
     let workshop = Workshop { booter, ..workshop(session, options, args.result.push.then_some(registry), builder.clone())? };
 
     let record = RecordFile::new(&args.result.record, &plan, &builder.info().name, started);
@@ -137,12 +137,16 @@ async fn builder_for(plan: &Plan, session: &Session, args: &BuildArgs, ui: &Ui, 
 }
 
 /// How many targets at once. Half of the time a target waits: for packages, the registry, a lock of the builder.
-fn jobs(args: &BuildArgs, builder: &dyn Builder) -> usize {
-    let jobs = args.run.jobs.map_or_else(|| env::processors() * 2 + 2, usize::from);
+pub fn jobs(args: &RunArgs, builder: &dyn Builder) -> usize {
+    let jobs = args.jobs.map_or_else(|| env::processors() * 2 + 2, usize::from);
     builder.info().max_parallel.map_or(jobs, |most| jobs.min(most))
 }
 
-fn workshop(session: &Session, options: Options, registry: Option<Arc<Registry>>, builder: Arc<dyn Builder>) -> Result<Workshop, Failure> {
+/// What targets of a run share.
+///
+/// # Errors
+/// When the cache cannot be used.
+pub fn workshop(session: &Session, options: Options, registry: Option<Arc<Registry>>, builder: Arc<dyn Builder>) -> Result<Workshop, Failure> {
     Ok(Workshop {
         builder,
         fetcher: session.fetcher.clone(),

@@ -26,7 +26,7 @@ pub async fn run(global: &GlobalArgs, command: KernelsCommand, ui: &Ui) -> Resul
 }
 
 async fn list(global: &GlobalArgs, args: KernelsListArgs, ui: &Ui) -> Result<Exit, Failure> {
-    let session = Session::open(global, &args.project)?;
+    let session = Session::open_in_gap(global, &args.project, &args.air_gap)?;
     if args.cluster.from_cluster {
         return list_cluster(&session, &args, ui).await;
     }

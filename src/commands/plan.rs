@@ -22,7 +22,7 @@ const GITLAB_JOBS: usize = 500;
 /// # Errors
 /// When there is none, or a kernel's compiler is missing.
 pub async fn run(global: &GlobalArgs, args: &PlanArgs, ui: &Ui) -> Result<Exit, Failure> {
-    let session = Session::open(global, &args.select.project)?;
+    let session = Session::open_in_gap(global, &args.select.project, &args.air_gap)?;
     let project = session.project.as_ref();
     let signer = Certificate::of(project.filter(|_| !args.no_sign), &args.certificate);
     let expected = attaching::expected(project, &args.attach)?;

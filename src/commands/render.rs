@@ -4,11 +4,12 @@ use std::path::Path;
 
 use super::selection;
 use super::session::{Session, source_date_epoch};
+use crate::builder::{Content, ContextFile};
 use crate::cli::{GlobalArgs, RenderArgs};
 use crate::error::{Exit, Failure};
 use crate::fetch::source;
 use crate::image::layer::Compression;
-use crate::pipeline;
+use crate::pipeline::{self, Instructions};
 use crate::plan::Target;
 use crate::render;
 use crate::ui::Ui;
@@ -18,7 +19,7 @@ use crate::ui::Ui;
 /// # Errors
 /// When a source cannot be had or a folder cannot be written.
 pub async fn run(global: &GlobalArgs, args: &RenderArgs, ui: &Ui) -> Result<Exit, Failure> {
-    let session = Session::open(global, &args.select.project)?;
+    let session = Session::open_in_gap(global, &args.select.project, &args.air_gap)?;
     let plan = selection::plan(&session, &args.select, &super::plan::arguments(Compression::default(), source_date_epoch()?), ui).await?;
     selection::tell_skipped(&plan, ui);
     for target in &plan.targets {
@@ -34,7 +35,8 @@ async fn write(session: &Session, target: &Target, folder: &Path) -> Result<(), 
     let base = session.driver_folder(target.driver.profile.id.as_str());
     let source = source::prepare(&session.fetcher, &pipeline::sources(target.driver.version()), &base).await?;
     let firmware = source::prepare_firmware(&session.fetcher, &pipeline::firmware(target.driver.version()), &base).await?;
-    let dockerfile = render::dockerfile(target, &session.mirrors())?;
+    let bases = session.fetcher.bundle().map(|bundle| bundle.contents().base_images.clone()).unwrap_or_default();
+    let Instructions { dockerfile, files } = Instructions::of(target, &session.fetcher, &bases).await.map_err(|error| error.into_failure(target))?;
     let failed = |error: std::io::Error| {
         Failure::new(Exit::Failed, format!("`{}` cannot be written: {error}", folder.display())).help("choose another folder: --output DIR")
     };
@@ -46,5 +48,13 @@ async fn write(session: &Session, target: &Target, folder: &Path) -> Result<(), 
     for (name, text) in render::scripts(target) {
         std::fs::write(folder.join(name), text).map_err(failed)?;
     }
-    std::fs::write(folder.join("Dockerfile"), dockerfile).map_err(failed)
+    for ContextFile { path, content } in files {
+        let to = folder.join(path);
+        std::fs::create_dir_all(to.parent().unwrap_or(folder)).map_err(failed)?;
+        match content {
+            Content::Bytes(bytes) => std::fs::write(to, bytes).map_err(failed)?,
+            Content::File { path, .. } => drop(std::fs::copy(path, to).map_err(failed)?),
+        }
+    }
+    std::fs::write(folder.join("Dockerfile"), dockerfile.as_bytes()).map_err(failed)
 }

@@ -427,8 +427,11 @@ pub fn tell_unverified(plan: &Plan, ui: &Ui) {
     }
 }
 
-/// Digests of the base images of a plan, where a registry tells.
+/// Digests of the base images of a plan, where a registry or the bundle tells.
 pub async fn base_digests(session: &Session, registry: &Registry, plan: &Plan) -> BTreeMap<String, Digest> {
+    if let Some(bundle) = session.fetcher.bundle() {
+        return bundle.contents().base_images.clone();
+    }
     let images: BTreeSet<_> = plan.targets.iter().map(|target| target.distro.release.base_image.clone()).collect();
     let mirrors = session.mirrors();
     let asking = images.into_iter().map(|image| {

@@ -1,18 +1,21 @@
 //! What the verbs have in common: profiles, project file, mirrors, caches.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::arch::Arch;
+use crate::bundle::Bundle;
 use crate::catalog::Catalog;
-use crate::cli::{GlobalArgs, ProjectArgs, RegistryArgs};
+use crate::cli::{GlobalArgs, OfflineArgs, ProjectArgs, RegistryArgs};
 use crate::credentials::Credentials;
 use crate::env;
 use crate::error::{Exit, Failure, io_words};
-use crate::fetch::{FetchOptions, Fetcher, Timeouts};
+use crate::fetch::{FetchOptions, Fetcher, Origin, Timeouts};
 use crate::kernel_memory::KernelMemory;
 use crate::mirror::Mirrors;
+use crate::plan::Plan;
 use crate::project::Project;
 use crate::reference::Reference;
 use crate::registry::{Registry, RegistryOptions};
@@ -40,12 +43,31 @@ impl Session {
     /// # Errors
     /// When one of them is wrong.
     pub fn open(global: &GlobalArgs, project: &ProjectArgs) -> Result<Self, Failure> {
+        Self::with_origin(global, project, Origin::Network)
+    }
+
+    /// As [`Self::open`], and everything is taken from a bundle if the arguments name one.
+    ///
+    /// # Errors
+    /// When one of the files is wrong, or there is no bundle.
+    pub fn open_in_gap(global: &GlobalArgs, project: &ProjectArgs, gap: &OfflineArgs) -> Result<Self, Failure> {
+        let bundle = gap.offline.as_deref().map(Bundle::open).transpose()?;
+        Self::with_origin(global, project, bundle.map_or(Origin::Network, |bundle| Origin::Bundle(Arc::new(bundle))))
+    }
+
+    /// As [`Self::open`], with everything from there.
+    ///
+    /// # Errors
+    /// When one of the files is wrong.
+    pub fn with_origin(global: &GlobalArgs, project: &ProjectArgs, origin: Origin) -> Result<Self, Failure> {
         let (catalog, project) = load_catalog(global, project)?;
         let cache = global.cache_dir.clone().unwrap_or_else(env::cache_dir);
         let mut options = FetchOptions::new(project.as_ref().map(|project| project.content.mirrors.clone()).unwrap_or_default(), cache.clone());
         options.max_age = INDEX_FRESH;
+        options.origin = origin;
         options.identity = client_certificate();
-        options.extra_ca = env::var("KMODFORGE_CA").map(PathBuf::from);
+        options.extra_ca = authorities();
+        options.logins = logins();
         if let Some(patience) = patience()? {
             options.timeouts = Timeouts { connect: options.timeouts.connect.min(patience), read: patience };
         }
@@ -62,6 +84,12 @@ impl Session {
     pub fn driver_folder(&self, driver: &str) -> PathBuf {
         let file = self.catalog.driver_entry(driver).ok().and_then(|entry| entry.file.as_deref());
         file.and_then(Path::parent).map_or_else(|| PathBuf::from("."), Path::to_owned)
+    }
+
+    /// Those folders for all drivers of a plan, by id.
+    pub fn driver_folders(&self, plan: &Plan) -> HashMap<String, PathBuf> {
+        let folder = |driver: &str| (driver.to_owned(), self.driver_folder(driver));
+        plan.targets.iter().map(|target| folder(target.driver.profile.id.as_str())).collect()
     }
 
     /// Registries that base images come from, by host and port: a private builder may speak plain HTTP to those on this machine.
@@ -92,6 +120,16 @@ impl Session {
 /// File with the certificate and key that package repositories may ask for: a subscription's, say.
 pub fn client_certificate() -> Option<PathBuf> {
     env::var("KMODFORGE_CLIENT_CERTIFICATE").map(PathBuf::from)
+}
+
+/// File with certificates of authorities to trust besides the system's.
+pub fn authorities() -> Option<PathBuf> {
+    env::var("KMODFORGE_CA").map(PathBuf::from)
+}
+
+/// File with logins for repositories and servers of sources.
+pub fn logins() -> Option<PathBuf> {
+    env::var("KMODFORGE_APT_AUTH").map(PathBuf::from)
 }
 
 /// Profiles and the project file, checked against each other.

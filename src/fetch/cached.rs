@@ -39,6 +39,16 @@ impl Fetcher {
     pub async fn cached(&self, kind: Kind, url: &str) -> Result<Fetched, FetchError> {
         let asked = self.asked(kind, url);
         let request = Request { official: url, asked: &asked };
+        if let Some(bytes) = self.bundled_answer(&request)? {
+            return Ok(Fetched { bytes, from_cache: true });
+        }
+        let answer = self.ask(&request).await;
+        self.record_answer(&request, &answer)?;
+        answer
+    }
+
+    async fn ask(&self, request: &Request<'_>) -> Result<Fetched, FetchError> {
+        let Request { official: url, asked } = *request;
         let name = sha256(asked.as_bytes());
         let _turn = self.turns.take(&name).await;
         let copy = self.read_copy(&name);
@@ -50,7 +60,7 @@ impl Fetcher {
         let conditions = copy.as_ref().map(|(about, _)| about.conditions()).unwrap_or_default();
         // Never closed, so this cannot fail; without a permit the transfer would merely not be counted.
         let _permit = self.limit.acquire().await.ok();
-        match (self.transfers.read(&request, &conditions, LIMIT).await, copy) {
+        match (self.transfers.read(request, &conditions, LIMIT).await, copy) {
             (Ok(Answer::Content(headers, bytes)), _) => {
                 self.write_copy(&name, &Copy::new(url, &headers, &bytes), &bytes)?;
                 Ok(Fetched { bytes, from_cache: false })

@@ -6,6 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::bundle::BundleError;
 use crate::error::{Exit, Failure};
 
 /// Why something could not be fetched.
@@ -22,6 +23,14 @@ pub enum FetchError {
     /// The file with the client's certificate cannot be used.
     #[error("cannot use `{}` as the client's certificate: {reason}", path.display())]
     Identity {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// The file with logins cannot be used.
+    #[error("cannot use `{}` as logins: {reason}", path.display())]
+    Logins {
         /// The file.
         path: PathBuf,
         /// Why.
@@ -46,6 +55,9 @@ pub enum FetchError {
         /// Why.
         problem: DiskProblem,
     },
+    /// It is to be taken from a bundle, or to go into one.
+    #[error(transparent)]
+    Bundle(#[from] BundleError),
     /// A transfer failed.
     #[error("`{}`: {problem}", place.asked)]
     Transfer {
@@ -264,12 +276,16 @@ impl From<FetchError> for Failure {
             FetchError::Identity { path, reason } => Self::new(Exit::Usage, format!("`{}` cannot be used as the client's certificate", path.display()))
                 .fact("found", reason)
                 .help("name a file with a certificate and its key, both in PEM format, in KMODFORGE_CLIENT_CERTIFICATE"),
+            FetchError::Logins { path, reason } => Self::new(Exit::Usage, format!("`{}` cannot be used as logins", path.display()))
+                .fact("found", reason)
+                .help("name a file in the form of apt_auth.conf(5) in KMODFORGE_APT_AUTH: `machine HOST login NAME password PASSWORD`"),
             FetchError::Client(reason) => Self::new(Exit::Usage, "the HTTP client cannot be set up")
                 .fact("reason", reason)
                 .help("check the proxy variables: http_proxy, https_proxy, no_proxy"),
             FetchError::Local { .. } => {
                 Self::new(Exit::Failed, error.to_string()).help("correct the driver profile's `path`; a relative one counts from the profile's directory")
             }
+            FetchError::Bundle(error) => error.into(),
             FetchError::Cache { path, problem } | FetchError::Transfer { problem: Problem::Disk { path, problem }, .. } => disk(&path, &problem),
             FetchError::Transfer { place, problem, attempts } => {
                 let mut failure = transfer(&place.asked, &problem);
@@ -294,16 +310,14 @@ fn transfer(url: &str, problem: &Problem) -> Failure {
         }
         Problem::NoDigest(_) | Problem::TooLarge { .. } | Problem::Other(_) | Problem::Disk { .. } => failed(format!("`{url}` cannot be fetched: {problem}")),
         Problem::Status(404 | 410) => failed(format!("`{url}` does not exist: {problem}")).help("check the address; a mirror may not have the file (any more)"),
-        Problem::Status(401 | 403 | 407) => {
-            failed(format!("`{url}` was refused: {problem}")).help("a mirror's address may hold credentials: `https://user:password@host/`")
-        }
+        Problem::Status(401 | 403 | 407) => failed(format!("`{url}` was refused: {problem}")).help("name a file with logins: KMODFORGE_APT_AUTH=FILE"),
         Problem::Status(_) => failed(format!("`{url}` cannot be fetched: {problem}")).help("the server has a problem; try again later, or use a mirror"),
         Problem::Refused => failed(format!("nobody answers at `{url}`: {problem}")).help("check that the server runs, and the proxy variables"),
         Problem::UnknownHost => failed(format!("nobody answers at `{url}`: {problem}"))
             .help("check the address, the network and the proxy variables; without a way out, use `mirrors`"),
         Problem::TimedOut(_) => failed(format!("`{url}` timed out: {problem}")).help("check the network and the proxy variables, or use a mirror"),
         Problem::Tls(_) => failed(format!("`{url}` cannot be fetched: {problem}"))
-            .help("for a private certificate authority give its certificate: --ca-file FILE")
+            .help("for a private certificate authority give its certificate: KMODFORGE_CA=FILE")
             .help("a machine without the package `ca-certificates` trusts no server"),
         Problem::Truncated { found, expected } => {
             let failure = failed(format!("`{url}` broke off before its end")).fact("found", format!("{found} bytes"));

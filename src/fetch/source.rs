@@ -118,10 +118,8 @@ struct Remembered {
 /// first, so that neither a network nor a server that is back again changes what is built. `base` is where relative
 /// directories count from.
 pub async fn prepare(fetcher: &Fetcher, sources: &[SourceSpec], base: &Path) -> Result<PreparedSource, SourceError> {
-    for source in sources {
-        if let Some(prepared) = known(fetcher, source) {
-            return Ok(prepared);
-        }
+    if let Some(prepared) = sources.iter().find_map(|source| known(fetcher, source)) {
+        return Ok(prepared);
     }
     let (source, file) = first_that_answers(fetcher, sources, base).await?;
     let key = key("source", source);
@@ -298,7 +296,11 @@ fn known(fetcher: &Fetcher, source: &SourceSpec) -> Option<PreparedSource> {
     Some(PreparedSource { tar: tar_path(fetcher, &key), sha256: about.sha256, origin: source.place(), origin_sha256 })
 }
 
+/// Nothing is remembered where the files themselves are asked for, to go into a bundle.
 fn recall(fetcher: &Fetcher, key: &str) -> Option<Remembered> {
+    if fetcher.is_recording() {
+        return None;
+    }
     let about = std::fs::read(fetcher.cache_dir().join("sources").join(format!("{key}.json"))).ok()?;
     tar_path(fetcher, key).is_file().then(|| serde_json::from_slice(&about).ok())?
 }

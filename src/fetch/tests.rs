@@ -91,10 +91,7 @@ async fn a_refusal_tells_where_credentials_go() {
     let dir = tempfile::tempdir().unwrap();
     let server = Server::start(|request, _| status(if request.headers().contains_key("authorization") { 200 } else { 401 })).await;
     let error = fetcher(dir.path()).verified(Kind::Source, &format!("{}/x", server.url), &sha256(b"")).await.unwrap_err();
-    assert_eq!(
-        words(error, &server),
-        "error: `http://server/x` was refused: 401 Unauthorized\n  help      a mirror's address may hold credentials: `https://user:password@host/`"
-    );
+    assert_eq!(words(error, &server), "error: `http://server/x` was refused: 401 Unauthorized\n  help      name a file with logins: KMODFORGE_APT_AUTH=FILE");
     let with_password = server.url.replace("http://", "http://ci:secret@");
     fetcher(dir.path()).verified(Kind::Source, &format!("{with_password}/x"), &sha256(b"")).await.unwrap();
     let error = fetcher(dir.path()).verified(Kind::Source, &format!("{with_password}/x"), &sha256(b"y")).await.unwrap_err();

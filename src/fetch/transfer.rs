@@ -10,6 +10,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 
 use super::error::{DiskProblem, FetchError, Place, Problem, without_credentials};
+use super::logins::Logins;
 use super::{Retries, Timeouts};
 
 /// The longest that a server's `Retry-After` is obeyed.
@@ -21,6 +22,7 @@ pub(super) struct Transfers {
     pub(super) client: Client,
     pub(super) timeouts: Timeouts,
     pub(super) retries: Retries,
+    pub(super) logins: Logins,
 }
 
 /// What failed, and how long the server asks to wait.
@@ -126,7 +128,12 @@ impl Transfers {
 
     /// Sends the request; every status but success and `304` is a problem.
     async fn answer(&self, url: &str, headers: &HeaderMap) -> Result<Response, Refusal> {
-        let sent = self.client.get(url).headers(headers.clone()).send().await;
+        let request = self.client.get(url).headers(headers.clone());
+        let request = match self.logins.of(url) {
+            Some((name, password)) => request.basic_auth(name, Some(password)),
+            None => request,
+        };
+        let sent = request.send().await;
         let response = sent.map_err(|error| Problem::of(&error, if error.is_connect() { self.timeouts.connect } else { self.timeouts.read }))?;
         let status = response.status();
         if status.is_success() || status == http::StatusCode::NOT_MODIFIED {

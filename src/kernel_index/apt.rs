@@ -11,7 +11,6 @@ use super::release_file::ReleaseFile;
 use super::resolve::Shelf;
 use super::signature::{Seal, is_frozen};
 use super::{IndexError, RepositoryName, cached};
-use crate::env;
 use crate::fetch::{Fetcher, Kind};
 use crate::profile::distro::{Family, Repository};
 
@@ -77,7 +76,7 @@ async fn read_release(fetcher: &Fetcher, repository: &Repository, seal: &Seal<'_
     }
     if let Some((until, seconds)) = &release.valid_until
         && !is_frozen(repository, fetcher.mirrors())
-        && *seconds < env::now().as_secs()
+        && *seconds < fetcher.now()
     {
         return Err(IndexError::Expired { repository: name.clone(), until: until.clone() });
     }

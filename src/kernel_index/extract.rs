@@ -1,14 +1,13 @@
 //! What is remembered of indexes: as long as an index's digest stays, it is neither fetched nor read again.
 
+use std::fs::File;
 use std::io::{BufReader, Read};
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
-use tempfile::NamedTempFile;
-
 use super::packages::Stanza;
 use super::{IndexError, RepositoryName};
-use crate::fetch::{FetchError, Fetcher, decompress, sha256};
+use crate::fetch::{Download, FetchError, Fetcher, decompress, sha256};
+use serde::{Deserialize, Serialize};
 
 /// Reads the wanted entries of an uncompressed index.
 pub(super) type Scan = fn(Box<dyn Read + '_>, &dyn Fn(&str) -> bool) -> Result<Vec<Stanza>, String>;
@@ -47,13 +46,13 @@ impl Index<'_> {
     /// Its wanted entries: remembered ones as long as its digest stays.
     pub(super) async fn read<F>(&self, fetcher: &Fetcher, interest: &Arc<Interest>, fetch: F) -> Result<Vec<Stanza>, IndexError>
     where
-        F: AsyncFnOnce() -> Result<NamedTempFile, FetchError>,
+        F: AsyncFnOnce() -> Result<Download, FetchError>,
     {
         let key = sha256(format!("{}\n{}", self.url, interest.digest).as_bytes());
         let _turn = fetcher.turn(&key).await;
         let memory = fetcher.cache_dir().join("index").join(format!("{key}.json"));
         let before = std::fs::read(&memory).ok().and_then(|bytes| serde_json::from_slice::<Extract>(&bytes).ok());
-        if let Some(extract) = before.filter(|extract| extract.of == self.digest) {
+        if let Some(extract) = before.filter(|extract| extract.of == self.digest && !fetcher.is_recording()) {
             return Ok(extract.stanzas);
         }
         let failed = |error| IndexError::Fetch { repository: self.name.clone(), error: Box::new(error) };
@@ -67,10 +66,10 @@ impl Index<'_> {
     }
 }
 
-async fn extract(file: NamedTempFile, interest: &Arc<Interest>, scan: Scan) -> Result<Vec<Stanza>, String> {
+async fn extract(file: Download, interest: &Arc<Interest>, scan: Scan) -> Result<Vec<Stanza>, String> {
     let interest = Arc::clone(interest);
     let work = move || {
-        let file = file.reopen().map_err(|error| error.to_string())?;
+        let file = File::open(file.path()).map_err(|error| error.to_string())?;
         let stream = decompress(BufReader::with_capacity(1 << 16, file)).map_err(|error| error.to_string())?;
         scan(stream, &*interest.wants)
     };

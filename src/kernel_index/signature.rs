@@ -1,7 +1,7 @@
 //! Whether a repository's Release file is what its owner signed.
 
 use super::{IndexError, RepositoryName};
-use crate::env;
+use crate::fetch::Fetcher;
 use crate::mirror::Mirrors;
 use crate::openpgp::{Clearsigned, Distrust, Keyring, Keyrings, Moment, is_clearsigned};
 use crate::profile::distro::{DistroProfile, Repository};
@@ -44,7 +44,8 @@ pub(super) fn is_frozen(repository: &Repository, mirrors: &Mirrors) -> bool {
 }
 
 impl<'a> Seal<'a> {
-    pub(super) fn of(distro: &DistroProfile, repository: &Repository, mirrors: &Mirrors, keyrings: &'a Keyrings) -> Result<Self, IndexError> {
+    pub(super) fn of(distro: &DistroProfile, repository: &Repository, fetcher: &Fetcher, keyrings: &'a Keyrings) -> Result<Self, IndexError> {
+        let mirrors = fetcher.mirrors();
         if repository.trusted || mirrors.is_trusted(&repository.url) {
             return Ok(Self::Trusted(mirrors.package(&repository.url)));
         }
@@ -52,7 +53,7 @@ impl<'a> Seal<'a> {
             return Ok(Self::Packages);
         }
         let name = distro.keyring_of(repository).map(ToString::to_string).unwrap_or_default();
-        let moment = Moment { now: env::now().as_secs(), frozen: is_frozen(repository, mirrors) };
+        let moment = Moment { now: fetcher.now(), frozen: is_frozen(repository, mirrors) };
         let keyring = keyrings.get(&name).map(|keyring| Self::Keyring(keyring, moment));
         keyring.ok_or_else(|| IndexError::NoKeyring { repository: RepositoryName::of(distro.family, repository), keyring: name })
     }

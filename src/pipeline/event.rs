@@ -13,8 +13,10 @@ pub type TargetIndex = usize;
 /// What a target is busy with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
-    /// Fetching the driver's source.
+    /// Fetching the driver's source; for a bundle, also packages.
     Fetch,
+    /// Installing the toolchain, for a bundle.
+    Toolchain,
     /// Unpacking the kernel's headers and looking at its configuration.
     Headers,
     /// Compiling.
@@ -38,6 +40,7 @@ impl Phase {
     pub fn name(self) -> &'static str {
         match self {
             Self::Fetch => "fetch",
+            Self::Toolchain => "toolchain",
             Self::Headers => "headers",
             Self::Compile => "compile",
             Self::Check => "check",

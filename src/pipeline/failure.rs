@@ -3,6 +3,7 @@
 use crate::boot::BootError;
 use crate::builder::SolveError;
 use crate::error::{Exit, Failure};
+use crate::fetch::FetchError;
 use crate::fetch::source::SourceError;
 use crate::finding::Finding;
 use crate::image::artifacts::ArtifactsError;
@@ -26,6 +27,9 @@ pub enum TargetError {
     /// The driver's source or firmware is not to be had.
     #[error(transparent)]
     Source(#[from] SourceError),
+    /// Something else that it is built from is not to be had.
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
     /// The builder did not do it.
     #[error("{error}")]
     Solve {
@@ -117,6 +121,12 @@ impl TargetError {
         }
     }
 
+    /// What the user is told where nothing else is told about the target.
+    pub fn into_failure(self, target: &Target) -> Failure {
+        let summary = self.summary();
+        self.explain(target).unwrap_or_else(|| Failure::new(Exit::Failed, summary))
+    }
+
     /// What the user is told; nothing for targets that were only stopped or are not possible.
     pub fn explain(self, target: &Target) -> Option<Failure> {
         let label = target.label();
@@ -156,6 +166,7 @@ impl TargetError {
             Self::Boot(error) => Some(Failure::from(error).fact("target", label.to_string())),
             Self::Render(error) => Some(Failure::from(error).fact("target", label.to_string())),
             Self::Source(error) => Some(Failure::from(error).fact("target", label.to_string())),
+            Self::Fetch(error) => Some(Failure::from(error).fact("target", label.to_string())),
             Self::Artifacts(error) => {
                 let mut failure = Failure::from(error).fact("target", label.to_string());
                 // It goes away with the run.

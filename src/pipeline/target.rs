@@ -9,6 +9,7 @@ use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio_util::sync::CancellationToken;
 
 use super::event::{Event, Phase};
+use super::instructions::Instructions;
 use super::log::Log;
 use super::sources::{firmware, sources};
 use super::together::{Seat, Slot};
@@ -44,22 +45,9 @@ pub(super) async fn build(
     }
     let _ = events.send(Event::TargetStarted(index));
     let mut story = Story::new(workshop, target, index, place, events, cancel);
-    let result = story.tell().await;
-    let mut record = story.record;
-    record.log = story.log.path().map(|path| path.display().to_string());
-    record.seconds = seconds(crate::env::now().saturating_sub(story.started));
-    record.phases = story.phases;
-    match result {
-        Ok(image) => (Finished { record, image: Some(image) }, None),
-        Err(error) => {
-            record.outcome = error.outcome();
-            record.why = error.summary();
-            if let TargetError::Rejected(_) | TargetError::NotLoaded { .. } = &error {
-                record.digest = None;
-            }
-            (Finished { record, image: None }, error.explain(target))
-        }
-    }
+    let result = story.build().await;
+    let (record, image, failure) = story.end(result);
+    (Finished { record, image }, failure)
 }
 
 /// Where a target is worked on.
@@ -86,10 +74,12 @@ pub(super) struct Story<'a> {
     proprietary: bool,
     phases: BTreeMap<String, f64>,
     phase: Option<(Phase, std::time::Duration)>,
+    /// Context files that every solve has.
+    files: Vec<ContextFile>,
 }
 
 impl<'a> Story<'a> {
-    fn new(
+    pub(super) fn new(
         workshop: &'a Workshop,
         target: &'a Target,
         index: usize,
@@ -111,14 +101,36 @@ impl<'a> Story<'a> {
             proprietary: false,
             phases: BTreeMap::new(),
             phase: None,
+            files: Vec::new(),
         }
     }
 
-    async fn tell(&mut self) -> Result<Image, TargetError> {
+    /// What is left of it: the record, what came out, and what the user is told when nothing did.
+    pub(super) fn end<T>(self, result: Result<T, TargetError>) -> (TargetRecord, Option<T>, Option<Failure>) {
+        let mut record = self.record;
+        record.log = self.log.path().map(|path| path.display().to_string());
+        record.seconds = seconds(crate::env::now().saturating_sub(self.started));
+        record.phases = self.phases;
+        match result {
+            Ok(value) => (record, Some(value), None),
+            Err(error) => {
+                record.outcome = error.outcome();
+                record.why = error.summary();
+                if let TargetError::Rejected(_) | TargetError::NotLoaded { .. } = &error {
+                    record.digest = None;
+                }
+                (record, None, error.explain(&self.target))
+            }
+        }
+    }
+
+    async fn build(&mut self) -> Result<Image, TargetError> {
         if self.log.path().is_none() {
             let _ = self.events.send(Event::Note(format!("the build log {}", self.log.describe())));
         }
-        let dockerfile: Arc<str> = render::dockerfile(&self.target, &self.workshop.options.mirrors)?.into();
+        let options = &self.workshop.options;
+        let Instructions { dockerfile, files } = Instructions::of(&self.target, &self.workshop.fetcher, &options.base_digests).await?;
+        self.files = files;
         let (source, firmware) = self.prepare(&dockerfile).await?;
         self.enter(Phase::Compile);
         self.consult_conf(&dockerfile, &source).await?;
@@ -140,16 +152,21 @@ impl<'a> Story<'a> {
         Ok(image)
     }
 
-    fn enter(&mut self, phase: Phase) {
+    pub(super) fn enter(&mut self, phase: Phase) {
         self.leave();
         self.phase = Some((phase, crate::env::now()));
         let _ = self.events.send(Event::Phase(self.index, phase));
     }
 
-    fn leave(&mut self) {
+    pub(super) fn leave(&mut self) {
         if let Some((phase, since)) = self.phase.take() {
             *self.phases.entry(phase.name().into()).or_default() += seconds(crate::env::now().saturating_sub(since));
         }
+    }
+
+    /// What it does within its phase.
+    pub(super) fn tell(&self, words: &str) {
+        let _ = self.events.send(Event::Doing(self.index, words.to_owned()));
     }
 
     /// The source is fetched by this machine while the builder unpacks the headers.
@@ -208,14 +225,14 @@ impl<'a> Story<'a> {
     }
 
     /// Has the builder solve a stage; the result is a tar in the work folder.
-    async fn solve(&mut self, dockerfile: &Arc<str>, stage: &str, context: Vec<ContextFile>) -> Result<PathBuf, TargetError> {
+    pub(super) async fn solve(&mut self, dockerfile: &Arc<str>, stage: &str, context: Vec<ContextFile>) -> Result<PathBuf, TargetError> {
         let label = self.target.label();
         let request = SolveRequest {
             name: format!("{} {} {}", label.driver, label.version, label.kernel),
             dockerfile: dockerfile.clone(),
             stage: stage.to_owned(),
             build_args: Vec::new(),
-            context,
+            context: [context, self.files.clone()].concat(),
             platform: Some(render::platform(&self.target).to_owned()),
             options: self.workshop.options.solve.clone(),
         };
@@ -350,7 +367,7 @@ impl<'a> Story<'a> {
 }
 
 /// Source and firmware, from the first place that has them.
-async fn fetch(workshop: &Workshop, target: &Target) -> Result<(PreparedSource, Option<PreparedFirmware>), TargetError> {
+pub(super) async fn fetch(workshop: &Workshop, target: &Target) -> Result<(PreparedSource, Option<PreparedFirmware>), TargetError> {
     let version = target.driver.version();
     let key = (target.driver.profile.id.to_string(), version.version.to_string());
     let folder = workshop.options.driver_folders.get(&key.0).cloned().unwrap_or_default();

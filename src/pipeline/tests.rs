@@ -9,6 +9,7 @@ use crate::error::Failure;
 use crate::fetch::FetchOptions;
 use crate::fixture;
 use crate::image::contents::Contents;
+use crate::mirror::Mirrors;
 use crate::plan::Plan;
 use crate::sign::signed_by;
 use crate::signer::{KeySource, Signer};
@@ -152,7 +153,6 @@ impl Place {
             options: Options {
                 jobs: self.jobs,
                 fail_fast: self.fail_fast,
-                mirrors: Mirrors::default(),
                 solve: Arc::default(),
                 compression: Compression::Zstd,
                 epoch: 0,

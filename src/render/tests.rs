@@ -100,7 +100,7 @@ fn links_of_the_programs_are_pairs_of_words() {
 }
 
 /// A target of the built-in profiles; the kernel's packages are invented.
-fn built_in(driver: &str, version: &str, kernel: &str, arch: Arch) -> Target {
+pub(super) fn built_in(driver: &str, version: &str, kernel: &str, arch: Arch) -> Target {
     let catalog = Catalog::embedded().unwrap();
     let group = Group {
         drivers: vec![(catalog.driver(driver).unwrap().clone().into(), Some(version.parse().unwrap()))],
@@ -117,16 +117,16 @@ fn golden(name: &str) -> std::path::PathBuf {
 }
 
 /// Compares with a file in `tests/golden/dockerfile`; `SNAPSHOTS=overwrite` writes it.
-fn compare(name: &str, text: &str) {
+pub(super) fn check_text(name: &str, text: &str) {
     snapbox::assert_data_eq!(text, snapbox::Data::read_from(&golden(&format!("{name}.Dockerfile")), None).raw());
 }
 
 fn check(name: &str, target: &Target) {
-    compare(name, &dockerfile(target, &Mirrors::default()).unwrap());
+    check_text(name, &dockerfile(target, &Mirrors::default()).unwrap());
 }
 
 /// A kernel of each distribution.
-const OF_DISTROS: &[(&str, &str, &str)] = &[
+pub(super) const OF_DISTROS: &[(&str, &str, &str)] = &[
     ("almalinux", "9", "5.14.0-570.12.1.el9_6.x86_64"),
     ("amazon-2", "2", "5.10.240-238.955.amzn2.x86_64"),
     ("amazon-2023", "2023", "6.12.64-87.122.amzn2023.x86_64"),
@@ -143,7 +143,7 @@ const OF_DISTROS: &[(&str, &str, &str)] = &[
     ("ubuntu", "jammy", "5.15.0-119-generic"),
 ];
 
-fn of_distro(distro: &str, release: &str, kernel: &str) -> Target {
+pub(super) fn of_distro(distro: &str, release: &str, kernel: &str) -> Target {
     let catalog = Catalog::embedded().unwrap();
     let profile = catalog.distro(distro).unwrap();
     let compiler = profile.release(release).unwrap().default_compiler.clone().unwrap();
@@ -173,7 +173,7 @@ fn each_distribution_renders_as_people_have_read_it() {
 }
 
 /// Every `RUN` is a script that shellcheck has nothing to say about, save that some lists have one word.
-fn shellcheck(dockerfile: &str) {
+pub(super) fn shellcheck(dockerfile: &str) {
     use std::io::Write as _;
     let lines = dockerfile.replace("\\\n", " ");
     for run in lines.lines().filter_map(|line| line.strip_prefix("RUN ")) {
@@ -189,7 +189,7 @@ fn shellcheck(dockerfile: &str) {
     }
 }
 
-fn newest(driver: &str) -> String {
+pub(super) fn newest(driver: &str) -> String {
     Catalog::embedded().unwrap().driver(driver).unwrap().versions[0].version.to_string()
 }
 
@@ -214,7 +214,7 @@ fn drivers_are_built_as_people_have_read_it() {
         let stages = text.split("\nFROM ").filter(|stage| ["AS driver-toolchain", "AS build"].iter().any(|name| stage.lines().next().unwrap().ends_with(name)));
         let own = stages.fold(String::new(), |own, stage| own + "FROM " + stage.split("\n#").next().unwrap().trim_end() + "\n\n");
         let labels = text.split("\nLABEL ").nth(1).unwrap().split("\nCMD ").next().unwrap();
-        compare(&format!("drivers/{driver}"), &format!("{own}LABEL {labels}\n"));
+        check_text(&format!("drivers/{driver}"), &format!("{own}LABEL {labels}\n"));
     }
     let known: BTreeSet<_> = every_driver().into_iter().map(|(driver, _)| format!("{driver}.Dockerfile")).collect();
     let there = std::fs::read_dir(golden("drivers")).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap()).collect();

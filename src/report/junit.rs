@@ -47,7 +47,7 @@ fn case(xml: &mut String, label: &TargetLabel, entry: &Entry) {
     let why = escape(&record.why);
     let log = escape(entry.log.as_deref().unwrap_or_default());
     let _ = match record.outcome {
-        Outcome::Built | Outcome::Published => Ok(()),
+        Outcome::Built | Outcome::Published | Outcome::Fetched => Ok(()),
         Outcome::Rejected => write!(xml, "<failure message=\"{why}\" type=\"check\">{}</failure>", escape(&findings(entry))),
         Outcome::Failed => write!(xml, "<error message=\"{why}\" type=\"build\">{log}</error>"),
         Outcome::Unsupported | Outcome::Cancelled => write!(xml, "<skipped message=\"{why}\"/>"),

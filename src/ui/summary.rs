@@ -75,7 +75,7 @@ fn row(record: &TargetRecord) -> Vec<Cell> {
 /// What an outcome looks like, everywhere.
 pub(super) fn tone(outcome: Outcome) -> Tone {
     match outcome {
-        Outcome::Built | Outcome::Published => Tone::Good,
+        Outcome::Built | Outcome::Published | Outcome::Fetched => Tone::Good,
         Outcome::Unsupported | Outcome::Cancelled => Tone::Caution,
         Outcome::Rejected | Outcome::Failed => Tone::Bad,
     }

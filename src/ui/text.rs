@@ -73,7 +73,8 @@ fn strip_escapes(text: &str) -> String {
 }
 
 /// `512 B`, `31 kB`, `4.2 MB`: powers of 1000, two digits where one would be too coarse.
-pub(super) fn size(bytes: u64) -> String {
+#[must_use]
+pub fn size(bytes: u64) -> String {
     if bytes < 1000 {
         return format!("{bytes} B");
     }

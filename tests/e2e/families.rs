@@ -122,6 +122,13 @@ fn serve(folder: PathBuf) -> String {
     address
 }
 
+/// A project with one kernel of a distribution of the stand-ins.
+pub(crate) fn forge_of(distro: &str) -> Forge {
+    let kernel = &standin().kernels.iter().find(|kernel| kernel.distro == distro).unwrap().kernel;
+    let row = format!("  - {{drivers: [v4l2loopback], distros: [{distro}], kernels: [\"{kernel}\"], arches: [amd64]}}\n");
+    Forge::mirrored("standin", &row, &standin().project).with_builder(setting("KMODFORGE_TEST_BUILDKIT"))
+}
+
 /// The run that builds for every kernel of the stand-in, made once.
 fn built() -> &'static Forge {
     static BUILT: OnceLock<Forge> = OnceLock::new();

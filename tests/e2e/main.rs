@@ -3,6 +3,7 @@
 //! Nothing here is skipped: without a stack (`scripts/stack.sh run … -- cargo test --features e2e --test e2e`) every test fails and says so.
 #![allow(clippy::unwrap_used, reason = "clippy knows the tests themselves, but not what they are made of")]
 
+mod airgap;
 mod bad_drivers;
 mod boot;
 mod builders;
@@ -23,6 +24,7 @@ mod light;
 mod multi_arch;
 mod node;
 mod own_driver;
+mod private_mirror;
 mod rendered;
 mod report;
 mod secure_boot;

@@ -25,6 +25,7 @@ mod world;
 
 mod attaching;
 mod building;
+mod bundling;
 mod deploying;
 mod given;
 mod happy;

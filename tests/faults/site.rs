@@ -47,6 +47,11 @@ impl Site {
         self.pages.lock().unwrap().insert(path.to_owned(), page);
     }
 
+    /// From now on nobody answers.
+    pub(crate) fn close(&self) {
+        self.pages.lock().unwrap().values_mut().for_each(|page| *page = Page::Silence);
+    }
+
     /// What a path answers, if it is a file.
     pub(crate) fn get(&self, path: &str) -> Vec<u8> {
         match self.pages.lock().unwrap().get(path) {
@@ -60,6 +65,10 @@ impl Site {
         let mut release = String::from("Suite: bookworm\nArchitectures: amd64 arm64\nNo-Support-for-Architecture-all: Packages\nSHA256:\n");
         for arch in ["amd64", "arm64"] {
             let packages = packages(kernels, arch, revision);
+            for file in packages.lines().filter_map(|line| line.strip_prefix("Filename: ")) {
+                let name = file.trim_start_matches("pool/").trim_end_matches(".deb").replace('_', " ");
+                self.put(&format!("/debian/{file}"), Page::Bytes(name.into_bytes()));
+            }
             let path = format!("main/binary-{arch}/Packages");
             let _ = writeln!(release, " {} {} {path}", Digest::of(packages.as_bytes()).hex(), packages.len());
             self.put(&format!("/debian/dists/bookworm/{path}"), Page::Bytes(packages.into_bytes()));

@@ -12,9 +12,10 @@ use snapbox::{Data, assert_data_eq};
 fn every_profile_has_its_page() {
     let catalog = Catalog::embedded().unwrap();
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/catalogue");
-    let mut index = "# Distributions\n\n<!-- made by tests/it/catalogue.rs -->\n\n[Distro profiles](../distro-profiles.md#the-built-in-ones) says what *proven* means; \
+    let mut index =
+        "# Distributions\n\n<!-- made by tests/it/catalogue.rs -->\n\n[Distro profiles](../distro-profiles.md#the-built-in-ones) says what *proven* means; \
         [drivers](../drivers.md) have a list of their own.\n\n| | | releases | proven |\n|---|---|---|---|\n"
-        .to_owned();
+            .to_owned();
     let mut pages = BTreeSet::from(["README.md".to_owned()]);
     for row in list(&catalog, None) {
         let (page, kind) = if row.kind == "distro" {

@@ -2,10 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may stop where it is wrong")]
 
+mod catalogue;
 #[path = "../e2e/catalogue/table.rs"]
 mod catalogue_table;
 mod cli;
-mod catalogue;
 mod distros;
 mod host;
 mod kmm;

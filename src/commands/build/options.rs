@@ -4,21 +4,17 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::builder::{Secret, SolveOptions};
-use crate::cli::{BuildArgs, Compression, SecretArg, SecretSource};
-use crate::commands::session::{Session, client_certificate, source_date_epoch};
+use crate::builder::SolveOptions;
+use crate::cli::{BuildArgs, Compression};
+use crate::commands::session::{Session, source_date_epoch};
 use crate::commands::signing::Certificate;
-use crate::commands::{attaching, signing};
-use crate::env;
-use crate::error::{Exit, Failure};
+use crate::commands::{attaching, signing, solving};
+use crate::error::Failure;
 use crate::image::layer;
 use crate::pipeline::attach::Attach;
 use crate::pipeline::{Options, Signing};
 use crate::plan::Plan;
 use crate::reference::Digest;
-
-/// Secrets that rendered Dockerfiles use.
-const SECRETS: [&str; 1] = ["apt-auth"];
 
 /// Choices that hold for all targets, read and found possible.
 pub(super) struct Choices {
@@ -40,19 +36,7 @@ impl Choices {
         // A project that says who signs is a project without signatures where `--no-sign` says so.
         let signer = project.filter(|_| !args.no_sign);
         Ok(Self {
-            solve: Arc::new(SolveOptions {
-                secrets: args
-                    .solve
-                    .secrets
-                    .iter()
-                    .map(read_secret)
-                    .chain(client_certificate().map(|file| certificate_secret(&file)))
-                    .collect::<Result<_, _>>()?,
-                network: args.solve.network,
-                cache_from: args.solve.cache_from.clone(),
-                cache_to: args.solve.cache_to.clone(),
-                no_cache: args.solve.no_cache,
-            }),
+            solve: Arc::new(solving::options(&args.solve, args.air_gap.offline.is_some())?),
             compression: match args.result.compression {
                 Compression::Zstd => layer::Compression::Zstd,
                 Compression::Gzip => layer::Compression::Gzip,
@@ -71,11 +55,9 @@ impl Choices {
 
     /// The pipeline's options for a plan.
     pub(super) fn options(&self, session: &Session, args: &BuildArgs, plan: &Plan, jobs: usize, work: &Path, bases: BTreeMap<String, Digest>) -> Options {
-        let folder = |driver: &str| (driver.to_owned(), session.driver_folder(driver));
         Options {
             jobs,
             fail_fast: args.run.fail_fast,
-            mirrors: session.mirrors(),
             solve: self.solve.clone(),
             compression: self.compression,
             epoch: self.epoch,
@@ -84,28 +66,7 @@ impl Choices {
             work: work.to_owned(),
             base_digests: bases,
             signing: self.signing.clone(),
-            driver_folders: plan.targets.iter().map(|target| folder(target.driver.profile.id.as_str())).collect(),
+            driver_folders: session.driver_folders(plan),
         }
     }
-}
-
-fn read_secret(secret: &SecretArg) -> Result<Secret, Failure> {
-    if !SECRETS.contains(&secret.id.as_str()) {
-        return Err(Failure::new(Exit::Usage, format!("no build step uses a secret `{}`", secret.id))
-            .fact("expected", "`apt-auth`: logins for package repositories, as apt_auth.conf(5) describes them"));
-    }
-    let data = match &secret.source {
-        SecretSource::File(file) => {
-            std::fs::read(file).map_err(|error| Failure::new(Exit::Usage, format!("the secret's file `{}` cannot be read: {error}", file.display())))?
-        }
-        SecretSource::Env(name) => env::var(name).ok_or_else(|| Failure::new(Exit::Usage, format!("the secret's variable `{name}` is not set")))?.into_bytes(),
-    };
-    Ok(Secret { id: secret.id.clone(), data: data.into() })
-}
-
-/// What the session shows to package repositories, the build shows as well.
-fn certificate_secret(file: &Path) -> Result<Secret, Failure> {
-    let data = std::fs::read(file)
-        .map_err(|error| Failure::new(Exit::Usage, format!("KMODFORGE_CLIENT_CERTIFICATE: `{}` cannot be read: {error}", file.display())))?;
-    Ok(Secret { id: "client-certificate".to_owned(), data: data.into() })
 }

@@ -1,5 +1,6 @@
 //! Which kernels an image is checked against, and what their headers tell.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -8,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::image::Files;
 use crate::arch::Arch;
-use crate::builder::{Builder, SolveOptions, SolveRequest};
+use crate::builder::{Builder, SolveRequest};
 use crate::buildkit::BuilderChoice;
 use crate::check::KernelFacts;
 use crate::cli::VerifyArgs;
@@ -16,12 +17,13 @@ use crate::commands::builder::connect_unless_cancelled;
 use crate::commands::local_image::LocalImage;
 use crate::commands::selection;
 use crate::commands::session::{Session, host_arch};
+use crate::commands::solving;
 use crate::error::{Exit, Failure};
 use crate::image::artifacts::Artifacts;
 use crate::kernel::KernelRelease;
 use crate::kernel_selector::KernelSelector;
 use crate::kmod::Module;
-use crate::pipeline::{explain_solve, kernel_facts};
+use crate::pipeline::{Instructions, explain_solve, kernel_facts};
 use crate::plan::{ChosenDriver, Group, Known, Naming, Plan, Target};
 use crate::profile::driver::{DriverProfile, Requirements};
 use crate::render::{self, ANNOTATION};
@@ -127,14 +129,16 @@ impl<'a> Kernels<'a> {
 
     async fn solve(&self, target: &Target, output: &Path) -> Result<(), Failure> {
         let builder = self.builder.get_or_try_init(|| connect_unless_cancelled(self.session, &BuilderChoice::Auto, self.cancel)).await?;
+        let instructions = Instructions::of(target, &self.session.fetcher, &BTreeMap::new()).await;
+        let Instructions { dockerfile, files } = instructions.map_err(|error| error.into_failure(target))?;
         let request = SolveRequest {
             name: format!("headers of {}", target.kernel.release),
-            dockerfile: render::dockerfile(target, &self.session.mirrors())?.into(),
+            dockerfile,
             stage: "evidence".into(),
             build_args: Vec::new(),
-            context: Vec::new(),
+            context: files,
             platform: Some(render::platform(target).to_owned()),
-            options: Arc::new(SolveOptions::default()),
+            options: Arc::new(solving::usual()?),
         };
         let (sender, _) = tokio::sync::mpsc::unbounded_channel();
         builder.solve(request, output, sender, self.cancel.clone()).await.map_err(explain_solve)

@@ -38,7 +38,7 @@ pub(in crate::ui) enum JsonEvent {
     Note { text: String },
     /// A worker took a target.
     TargetStarted { target: usize },
-    /// A target entered a phase: `fetch`, `headers`, `compile`, `check`, `sign`, `boot`, `assemble`, `publish`, `attach`.
+    /// A target entered a phase: `fetch`, `toolchain`, `headers`, `compile`, `check`, `sign`, `boot`, `assemble`, `publish`, `attach`.
     Phase { target: usize, phase: String },
     /// What a target does within its phase: what a boot has come to.
     Doing { target: usize, text: String },

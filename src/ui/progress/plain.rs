@@ -86,7 +86,7 @@ impl Plain {
             return;
         }
         let state = match record.outcome {
-            Outcome::Built | Outcome::Published => "done",
+            Outcome::Built | Outcome::Published | Outcome::Fetched => "done",
             Outcome::Unsupported => "skipped",
             Outcome::Rejected => "rejected",
             Outcome::Failed => "failed",

@@ -166,7 +166,7 @@ impl Tty {
 fn finished(record: &TargetRecord, name: &str, taken: Duration, columns: usize, paint: Paint) -> String {
     let tone = tone(record.outcome);
     let mark = match record.outcome {
-        Outcome::Built | Outcome::Published => "✓",
+        Outcome::Built | Outcome::Published | Outcome::Fetched => "✓",
         Outcome::Unsupported | Outcome::Cancelled => "-",
         Outcome::Rejected | Outcome::Failed => "✗",
     };
