@@ -73,7 +73,7 @@ make_headers() { # KERNEL PACKAGE VERSION
 
 make_all() {
     local name distro release kernel file version
-    make_root "$WORK" curl,gnupg,pacman-package-manager,zstd
+    make_root "$WORK" curl,gnupg,makepkg,pacman-package-manager,zstd
     fetch_headers "$WORK"
     make_key
     stage_programs

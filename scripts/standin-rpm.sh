@@ -56,7 +56,7 @@ stage_programs() {
     local name
     # shellcheck disable=SC2046  # paths without blanks
     {
-        stage kmod /usr/bin/kmod $(cd "$WORK/root" && find usr/sbin usr/bin -lname '*kmod' -printf '/%p\n')
+        stage kmod /usr/bin/kmod $(cd "$WORK/root" && find usr/sbin usr/bin -lname '*kmod' -printf '/%p\n') $(library 'libkmod.so.2*')
         stage kmod-libs $(library 'libkmod.so.2*')
         stage bash /usr/bin/bash
         stage findutils /usr/bin/find /usr/bin/xargs

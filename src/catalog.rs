@@ -413,7 +413,7 @@ impl From<CatalogError> for Failure {
             }
             CatalogError::Unknown { kind, name, known } => {
                 let failure = suggest(failure, &name, &known);
-                failure.fact("known", known.join(", ")).help(format!("list them: kmodforge profile list; add one: --profiles DIR with {kind}s/{name}.yaml"))
+                tell_known(failure, &known).help(format!("list them: kmodforge profile list; add one: --profiles DIR with {kind}s/{name}.yaml"))
             }
             CatalogError::UnknownVersion { version, known, .. } => suggest(failure, &version, &known).fact("known", known.join(", ")),
             CatalogError::NotRecognised { known, .. } => failure.fact("looked at", known.join(", ")).help("add a profile for its distribution: --profiles DIR"),
@@ -423,6 +423,12 @@ impl From<CatalogError> for Failure {
             }
         }
     }
+}
+
+/// The names that there are, while they can be read at a glance.
+pub(crate) fn tell_known(failure: Failure, known: &[String]) -> Failure {
+    const GLANCE: usize = 24;
+    if known.len() <= GLANCE { failure.fact("known", known.join(", ")) } else { failure }
 }
 
 fn suggest(failure: Failure, name: &str, known: &[String]) -> Failure {

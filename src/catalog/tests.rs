@@ -18,7 +18,7 @@ fn write(directory: &Path, file: &str, text: &str) {
 fn every_embedded_profile_is_right_and_named_after_its_file() {
     let catalog = Catalog::embedded().unwrap();
     assert_eq!(catalog.usual_distros().map(|distro| distro.id.as_str()).collect::<Vec<_>>(), ["debian"]);
-    assert_eq!(catalog.drivers.keys().collect::<Vec<_>>(), ["jool", "nvidia-open", "r8125", "v4l2loopback", "wireguard", "zfs"]);
+    assert!(catalog.drivers.contains_key("zfs"));
     assert!(EmbeddedDrivers::iter().all(|name| catalog.drivers.contains_key(name.trim_end_matches(".yaml"))));
     assert!(EmbeddedDistros::iter().all(|name| catalog.distros.contains_key(name.trim_end_matches(".yaml"))));
 }
@@ -124,19 +124,15 @@ fn a_directory_without_profiles_is_a_mistake() {
 }
 
 #[test]
-fn unknown_names_come_with_the_known_ones() {
+fn unknown_names_come_with_the_known_ones_if_they_are_few() {
     let catalog = Catalog::embedded().unwrap();
-    let drivers = catalog.driver_entries().map(|entry| entry.profile.id.to_string()).collect::<Vec<_>>().join(", ");
     let distros = catalog.distro_entries().map(|entry| entry.profile.id.to_string()).collect::<Vec<_>>().join(", ");
-    assert!(drivers.contains("jool, ") && distros.contains("debian, "));
+    assert!(distros.contains("debian, "));
     assert_eq!(
         words(catalog.driver("v4l2lopback").unwrap_err()),
-        format!(
-            "error: unknown driver `v4l2lopback`
-  known     {drivers}
+        "error: unknown driver `v4l2lopback`
   help      did you mean `v4l2loopback`?
   help      list them: kmodforge profile list; add one: --profiles DIR with drivers/v4l2lopback.yaml"
-        )
     );
     assert_eq!(
         words(catalog.distro("plan9").unwrap_err()),

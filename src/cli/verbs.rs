@@ -270,7 +270,7 @@ pub struct ProfileShowArgs {
     /// Its kind, when a distro and a driver share the id.
     #[arg(long, value_name = "KIND", value_enum)]
     pub kind: Option<ProfileKind>,
-    /// The file as it was written, or JSON with every default filled in.
+    /// The file as it was written, JSON with every default filled in, or a page for people in Markdown.
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
     pub format: ShowFormat,
 }
@@ -283,6 +283,8 @@ pub enum ShowFormat {
     Yaml,
     /// For programs, with every default filled in.
     Json,
+    /// A page of the catalogue.
+    Markdown,
 }
 
 /// Arguments of `profile check`.

@@ -1,6 +1,7 @@
 //! `kmodforge profile`: which profiles there are, what they say, whether they are right, what they may say.
 
 mod files;
+mod page;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use self::files::Checked;
 use super::given::{Market, profile_of};
 use super::session::{Session, host_arch, load_catalog};
 use super::{selection, unless_cancelled};
-use crate::catalog::{Catalog, Entry};
+use crate::catalog::{Catalog, Entry, tell_known};
 use crate::cli::{
     BuildArgs, GlobalArgs, ProfileCheckArgs, ProfileCommand, ProfileKind, ProfileListArgs, ProfileNewArgs, ProjectArgs, SchemaKind, SelectArgs, ShowFormat,
     TextFormat,
@@ -40,6 +41,7 @@ pub async fn run(global: &GlobalArgs, command: ProfileCommand, ui: &Ui, cancel: 
             match args.format {
                 ShowFormat::Yaml => ui.data(show(&catalog, &args.id, args.kind)?),
                 ShowFormat::Json => ui.json_data(&show_json(&catalog, &args.id, args.kind)?),
+                ShowFormat::Markdown => ui.data(&show_page(&catalog, &args.id, args.kind)?),
             }
         }
         ProfileCommand::Check(args) => {
@@ -64,8 +66,11 @@ fn print_list(catalog: &Catalog, args: &ProfileListArgs, ui: &Ui) {
     match args.format {
         TextFormat::Json => ui.json_data(&rows),
         TextFormat::Table => {
-            let rows: Vec<_> = rows.into_iter().map(|row| vec![row.kind.to_owned(), row.id, row.versions.join(", "), row.summary, row.origin]).collect();
-            ui.table(&["KIND", "ID", "VERSIONS", "WHAT", "FROM"], &rows);
+            let rows: Vec<_> = rows
+                .into_iter()
+                .map(|row| vec![row.kind.to_owned(), row.id, row.versions.join(", "), row.summary, row.proven.to_owned(), row.origin])
+                .collect();
+            ui.table(&["KIND", "ID", "VERSIONS", "WHAT", "PROVEN", "FROM"], &rows);
         }
     }
 }
@@ -145,6 +150,8 @@ pub struct Row {
     pub versions: Vec<String>,
     /// What a driver is; a distribution's architectures.
     pub summary: String,
+    /// How far the profile has been proven: `loaded`, `real mirror`.
+    pub proven: &'static str,
     /// The file, or `built in`.
     pub origin: String,
 }
@@ -160,7 +167,8 @@ pub fn list(catalog: &Catalog, kind: Option<ProfileKind>) -> Vec<Row> {
             id: distro.id.to_string(),
             name: distro.name.clone(),
             versions: distro.releases.iter().map(|release| release.id.to_string()).collect(),
-            summary: format!("kernels for {}; {}", arches.join(", "), distro.proven.words()),
+            summary: format!("kernels for {}", arches.join(", ")),
+            proven: distro.proven.words(),
             origin: origin(entry),
         }
     });
@@ -172,6 +180,7 @@ pub fn list(catalog: &Catalog, kind: Option<ProfileKind>) -> Vec<Row> {
             name: driver.name.clone(),
             versions: driver.versions.iter().map(|version| version.version.to_string()).collect(),
             summary: driver.summary.clone(),
+            proven: driver.proven.name(),
             origin: origin(entry),
         }
     });
@@ -205,6 +214,17 @@ pub fn show_json(catalog: &Catalog, id: &str, kind: Option<ProfileKind>) -> Resu
     json.map_err(|error| Failure::new(Exit::Failed, format!("cannot write `{id}` as JSON: {error}")))
 }
 
+/// A profile as a page for people, in Markdown.
+///
+/// # Errors
+/// As [`show`].
+pub fn show_page(catalog: &Catalog, id: &str, kind: Option<ProfileKind>) -> Result<String, Failure> {
+    Ok(match find(catalog, id, kind)? {
+        Found::Distro(entry) => page::distro(&entry.profile),
+        Found::Driver(entry) => page::driver(&entry.profile),
+    })
+}
+
 enum Found<'a> {
     Distro(&'a Entry<DistroProfile>),
     Driver(&'a Entry<DriverProfile>),
@@ -222,11 +242,12 @@ fn find<'a>(catalog: &'a Catalog, id: &str, kind: Option<ProfileKind>) -> Result
         (Ok(_), Ok(_)) => Err(Failure::new(Exit::Usage, format!("`{id}` is a distro and a driver")).help("say which: --kind distro or --kind driver")),
         (Err(_), Err(_)) => {
             let known: Vec<_> = list(catalog, None).into_iter().map(|row| row.id).collect();
-            let failure = Failure::new(Exit::Usage, format!("unknown profile `{id}`")).fact("known", known.join(", "));
-            match nearest(id, known.iter().map(String::as_str)) {
-                Some(word) => Err(failure.help(format!("did you mean `{word}`?"))),
-                None => Err(failure),
-            }
+            let failure = tell_known(Failure::new(Exit::Usage, format!("unknown profile `{id}`")), &known);
+            let failure = match nearest(id, known.iter().map(String::as_str)) {
+                Some(word) => failure.help(format!("did you mean `{word}`?")),
+                None => failure,
+            };
+            Err(failure.help("list them: kmodforge profile list"))
         }
     }
 }
@@ -263,7 +284,7 @@ mod tests {
         assert_eq!(
             serde_json::to_value(debian).unwrap(),
             serde_json::json!({"kind": "distro", "id": "debian", "name": "Debian", "versions": ["trixie", "bookworm", "sid"],
-                "summary": "kernels for amd64, arm64; real mirror", "origin": "built in"})
+                "summary": "kernels for amd64, arm64", "proven": "real mirror", "origin": "built in"})
         );
         assert!(list(&Catalog::embedded().unwrap(), Some(ProfileKind::Driver)).iter().all(|row| row.kind == "driver" && !row.versions.is_empty()));
     }
@@ -274,11 +295,9 @@ mod tests {
         assert!(show(&catalog, "zfs", None).unwrap().starts_with("id: zfs\n"));
         let json = show_json(&catalog, "v4l2loopback", None).unwrap();
         assert_eq!(json["modules"][0]["install"], "extra");
-        let distros = catalog.distro_entries().map(|entry| entry.profile.id.to_string());
-        let known: Vec<_> = distros.chain(catalog.driver_entries().map(|entry| entry.profile.id.to_string())).collect();
         assert_eq!(
             show(&catalog, "zsf", None).unwrap_err().to_string(),
-            format!("error: unknown profile `zsf`\n  known     {}\n  help      did you mean `zfs`?", known.join(", "))
+            "error: unknown profile `zsf`\n  help      did you mean `zfs`?\n  help      list them: kmodforge profile list"
         );
     }
 

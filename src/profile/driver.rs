@@ -2,6 +2,7 @@
 
 mod check;
 mod load;
+mod proof;
 mod select;
 
 use std::collections::BTreeMap;
@@ -16,6 +17,7 @@ use crate::kernel::KernelVersion;
 use crate::rollout::Hints;
 use crate::yaml::Source as Document;
 pub use load::{Answer, Load};
+pub use proof::Proof;
 pub use select::Unsupported;
 
 /// A driver, `drivers/<id>.yaml`.
@@ -72,6 +74,9 @@ pub struct DriverProfile {
     /// What matters where the driver is deployed.
     #[serde(default)]
     pub deploy: Hints,
+    /// How far the profile has been proven.
+    #[serde(default)]
+    pub proven: Proof,
 }
 
 impl DriverProfile {

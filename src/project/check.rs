@@ -321,6 +321,8 @@ impl From<Impossible<Reason>> for Failure {
             Reason::Duplicate(_) => "the second one is here".into(),
             Reason::TwoNames => "expected one of them".into(),
             Reason::Repository { .. } => "expected `registry/name`".into(),
+            // More than can be read at a glance.
+            Reason::Unknown { kind, known, .. } if known.len() > 24 => format!("expected a {kind} that `kmodforge profile list` shows"),
             Reason::Unknown { known, .. } => format!("expected `{}`", known.join("`, `")),
             Reason::Arch { known, .. } => format!("expected `{}`", known.iter().map(Arch::to_string).collect::<Vec<_>>().join("`, `")),
             Reason::ExcludedLatest(_) => "expected a release or a pattern".into(),

@@ -5,9 +5,11 @@ use super::*;
 use crate::arch::Arch;
 use crate::catalog::Catalog;
 use crate::fixture;
+use crate::kernel::KernelRelease;
 use crate::package::PublishedRelease;
 use crate::plan::{Group, Plan};
 use crate::profile::distro::Family;
+use crate::profile::driver::DriverProfile;
 use crate::reference::Digest;
 use crate::template::quote_shell;
 
@@ -45,8 +47,10 @@ fn archived() -> Target {
 
 #[test]
 fn a_plain_dockerfile_asks_nothing_of_the_builder() {
-    for driver in Catalog::embedded().unwrap().driver_entries().map(|entry| entry.profile.id.to_string()).filter(|id| id != "wireguard") {
-        let target = built_in(&driver, &newest(&driver), "6.1.0-56-amd64", Arch::Amd64);
+    for (driver, target) in every_driver() {
+        if target.driver.dkms().is_some() {
+            continue;
+        }
         let text = dockerfile_for_any_kernel(&target.driver, &target.distro, &Mirrors::default()).unwrap();
         for word in ["--mount", "<<", "# syntax", "ADD "] {
             assert!(!text.contains(word), "{driver}: {word}\n{text}");
@@ -108,14 +112,17 @@ pub(super) fn built_in(driver: &str, version: &str, kernel: &str, arch: Arch) ->
     fixture::plan_of(group, &[PublishedRelease { arch: arch.to_string(), ..fixture::index(&[kernel]) }]).unwrap().targets.remove(0)
 }
 
-/// Compares with a file in `tests/golden/dockerfile`; `SNAPSHOTS=overwrite` writes it.
-fn check(name: &str, target: &Target) {
-    check_text(name, &dockerfile(target, &Mirrors::default()).unwrap());
+fn golden(name: &str) -> std::path::PathBuf {
+    std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/dockerfile").join(name)
 }
 
+/// Compares with a file in `tests/golden/dockerfile`; `SNAPSHOTS=overwrite` writes it.
 pub(super) fn check_text(name: &str, text: &str) {
-    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/golden/dockerfile/{name}.Dockerfile"));
-    snapbox::assert_data_eq!(text, snapbox::Data::read_from(&path, None).raw());
+    snapbox::assert_data_eq!(text, snapbox::Data::read_from(&golden(&format!("{name}.Dockerfile")), None).raw());
+}
+
+fn check(name: &str, target: &Target) {
+    check_text(name, &dockerfile(target, &Mirrors::default()).unwrap());
 }
 
 /// A kernel of each distribution.
@@ -184,6 +191,34 @@ pub(super) fn shellcheck(dockerfile: &str) {
 
 pub(super) fn newest(driver: &str) -> String {
     Catalog::embedded().unwrap().driver(driver).unwrap().versions[0].version.to_string()
+}
+
+/// Every driver's newest version, for a kernel of Debian that it is for; WireGuard's kernels are older than those.
+fn every_driver() -> Vec<(String, Target)> {
+    let catalog = Catalog::embedded().unwrap();
+    let kernels = ["6.1.0-56-amd64", "6.12.0-1-amd64", "5.5.0-1-amd64"];
+    let of = |driver: &DriverProfile| {
+        let version = &driver.versions[0];
+        let fits = |kernel: &&&str| driver.supports(version, kernel.parse::<KernelRelease>().unwrap().version(), Arch::Amd64).is_ok();
+        let kernel = kernels.iter().find(fits).unwrap_or_else(|| panic!("{} is for none of {kernels:?}", driver.id));
+        (driver.id.to_string(), built_in(driver.id.as_str(), version.version.as_str(), kernel, Arch::Amd64))
+    };
+    catalog.driver_entries().map(|entry| of(&entry.profile)).collect()
+}
+
+/// What is a driver's own: the stage that builds it, and its labels. The rest is as in the whole ones below.
+#[test]
+fn drivers_are_built_as_people_have_read_it() {
+    for (driver, target) in every_driver() {
+        let text = dockerfile(&target, &Mirrors::default()).unwrap();
+        let stages = text.split("\nFROM ").filter(|stage| ["AS driver-toolchain", "AS build"].iter().any(|name| stage.lines().next().unwrap().ends_with(name)));
+        let own = stages.fold(String::new(), |own, stage| own + "FROM " + stage.split("\n#").next().unwrap().trim_end() + "\n\n");
+        let labels = text.split("\nLABEL ").nth(1).unwrap().split("\nCMD ").next().unwrap();
+        check_text(&format!("drivers/{driver}"), &format!("{own}LABEL {labels}\n"));
+    }
+    let known: BTreeSet<_> = every_driver().into_iter().map(|(driver, _)| format!("{driver}.Dockerfile")).collect();
+    let there = std::fs::read_dir(golden("drivers")).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
+    assert_eq!(known, there, "drivers (left), files that show them (right)");
 }
 
 #[test]

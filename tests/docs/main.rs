@@ -54,6 +54,7 @@ pages! {
     dkms: "docs/dkms.md",
     dkms_packages: "docs/dkms-packages.md",
     driver_profiles: "docs/driver-profiles.md",
+    drivers: "docs/drivers.md",
     getting_started: "docs/getting-started.md",
     helm: "docs/helm.md",
     kmm: "docs/kmm.md",

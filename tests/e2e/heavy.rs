@@ -9,6 +9,7 @@ use std::sync::OnceLock;
 use kmodforge::env;
 use kmodforge::record::{Outcome, TargetRecord};
 
+use crate::catalogue::table::HEAVY;
 use crate::forge::{Forge, Run, image, newest, newest_sid, newest_trixie, oldest};
 use crate::node::Node;
 use crate::stack::skopeo_inspect;
@@ -25,12 +26,13 @@ fn all() -> bool {
 fn built() -> &'static (Forge, Run) {
     static BUILT: OnceLock<(Forge, Run)> = OnceLock::new();
     BUILT.get_or_init(|| {
+        let [zfs, nvidia_open] = HEAVY;
         let (old, new) = (oldest(), newest());
         let row = |driver: &str, kernels: &[&str]| format!("  - {{drivers: [{driver}], distros: [debian], kernels: {kernels:?}}}\n");
-        let mut rows = row("zfs", &[old]) + &row(&format!("nvidia-open@{NVIDIA}"), &[old]);
+        let mut rows = row(zfs, &[old]) + &row(&format!("{nvidia_open}@{NVIDIA}"), &[old]);
         if all() {
-            rows += &row("zfs", &[new, newest_trixie(), newest_sid()]);
-            rows += &row(&format!("nvidia-open@{NVIDIA_NEWER}"), &[new, newest_trixie()]);
+            rows += &row(zfs, &[new, newest_trixie(), newest_sid()]);
+            rows += &row(&format!("{nvidia_open}@{NVIDIA_NEWER}"), &[new, newest_trixie()]);
         }
         let forge = Forge::new(REPOSITORY, &rows);
         let accept = ["--accept-licence", "CDDL-1.0 AND GPL-2.0-or-later"];

@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use kmodforge::record::Outcome;
 
+use crate::catalogue::table::LIGHT;
 use crate::forge::{Forge, image, newest, newest_trixie, oldest};
 use crate::node::Node;
 use crate::stack::skopeo_inspect;
 
 pub(crate) const REPOSITORY: &str = "light";
-const DRIVERS: [&str; 3] = ["v4l2loopback", "jool", "r8125"];
+const DRIVERS: [&str; 3] = LIGHT;
 
 fn kernels() -> [&'static str; 3] {
     [newest(), oldest(), newest_trixie()]

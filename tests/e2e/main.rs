@@ -8,6 +8,7 @@ mod bad_drivers;
 mod boot;
 mod builders;
 mod buildkit;
+mod catalogue;
 mod daemonset;
 mod defects;
 mod dkms;

@@ -10,7 +10,7 @@ use kmodforge::cli::SchemaKind;
 use kmodforge::commands::profile::schema;
 use kmodforge::policy::Policy;
 use kmodforge::profile::distro::DistroProfile;
-use kmodforge::profile::driver::DriverProfile;
+use kmodforge::profile::driver::{DriverProfile, Redistribution};
 use kmodforge::project::Project;
 use serde_json::Value;
 use snapbox::Data;
@@ -146,6 +146,8 @@ fn link(reference: &str) -> String {
             | "Arch"
             | "Family"
             | "Answer"
+            | "Proof"
+            | "Redistribution"
             | "Seconds"
             | "Hash"
             | "RuleSeverity"
@@ -173,6 +175,46 @@ fn blocks(name: &str, language: &str) -> Vec<String> {
     let text = std::fs::read_to_string(page(name)).unwrap();
     let start = format!("```{language}\n");
     text.split(&start).skip(1).map(|rest| rest.split("```").next().unwrap().to_owned()).collect()
+}
+
+/// A row per driver.
+fn drivers() -> String {
+    let mut text = "| driver | what | versions | kernels | licence | proven |\n|---|---|---|---|---|---|\n".to_owned();
+    for entry in Catalog::embedded().unwrap().driver_entries() {
+        let driver = &entry.profile;
+        let versions: Vec<_> = driver.versions.iter().map(|version| version.version.as_str()).collect();
+        let licence = if driver.redistribution == Redistribution::Permitted { driver.licence.clone() } else { format!("*{}*", driver.licence) };
+        let _ = writeln!(
+            text,
+            "| [`{}`](catalogue/driver-{}.md) | {} | {} | {} | {licence} | {} |",
+            driver.id,
+            driver.id,
+            driver.summary,
+            versions.join(", "),
+            kernels(driver),
+            driver.proven.name()
+        );
+    }
+    text
+}
+
+/// From the oldest kernel that any version supports to the newest.
+fn kernels(driver: &DriverProfile) -> String {
+    let ranges: Vec<_> = driver.versions.iter().map(|version| driver.requirements(version).kernel).collect();
+    let min = ranges.iter().map(|range| range.min).min().flatten();
+    let below = if ranges.iter().all(|range| range.below.is_some()) { ranges.iter().filter_map(|range| range.below).max() } else { None };
+    let words = [min.map(|min| format!("from {min}")), below.map(|below| format!("below {below}"))];
+    let words: Vec<_> = words.into_iter().flatten().chain(driver.in_tree.iter().map(|own| format!("{}: {}", own.since, own.module))).collect();
+    words.join(", ")
+}
+
+#[test]
+fn every_driver_is_listed() {
+    let path = page("drivers.md");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let (before, _) = text.split_once("<!-- made from the profiles: begin -->").unwrap();
+    let made = format!("{before}<!-- made from the profiles: begin -->\n\n{}\n<!-- made from the profiles: end -->\n", drivers());
+    snapbox::assert_data_eq!(made, Data::read_from(&path, None).raw());
 }
 
 #[test]

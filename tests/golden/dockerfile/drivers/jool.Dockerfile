@@ -1,0 +1,37 @@
+FROM toolchain AS build
+ADD source.tar /kmodforge/source/
+WORKDIR /kmodforge/source
+RUN --mount=type=bind,from=headers,source=/headers/usr/src,target=/usr/src \
+    make -j"$(nproc)" -C /usr/src/linux-headers-6.1.0-56-amd64 M=/kmodforge/source/src/mod/common CONFIG_DEBUG_INFO_BTF_MODULES='' modules
+RUN --mount=type=bind,from=headers,source=/headers/usr/src,target=/usr/src \
+    make -j"$(nproc)" -C /usr/src/linux-headers-6.1.0-56-amd64 M=/kmodforge/source/src/mod/nat64 KBUILD_EXTRA_SYMBOLS=/kmodforge/source/src/mod/common/Module.symvers CONFIG_DEBUG_INFO_BTF_MODULES='' modules
+RUN --mount=type=bind,from=headers,source=/headers/usr/src,target=/usr/src \
+    make -j"$(nproc)" -C /usr/src/linux-headers-6.1.0-56-amd64 M=/kmodforge/source/src/mod/siit KBUILD_EXTRA_SYMBOLS=/kmodforge/source/src/mod/common/Module.symvers CONFIG_DEBUG_INFO_BTF_MODULES='' modules
+RUN mkdir -p /modules/opt/lib/modules/6.1.0-56-amd64 /evidence; \
+    for text in COPYING* LICEN[CS]E* copyright; do \
+      [ ! -f "$text" ] || install -D -m 644 "$text" "/modules/usr/share/licenses/jool/${text##*/}"; \
+    done; \
+    find . -name '*.ko' -type f -printf '%P\n' | sort > /evidence/built-modules; \
+    take() { \
+      file=$1; [ -n "$file" ] || file=$(find . -name "$2" -type f -printf '%P\n' | sort | head -n 1); \
+      [ -f "$file" ] || { echo "the build left no ${1:-$2}"; return 0; }; \
+      install -D -m 644 "$file" "/modules/opt/lib/modules/6.1.0-56-amd64/$3/${file##*/}"; \
+      strip --strip-debug "/modules/opt/lib/modules/6.1.0-56-amd64/$3/${file##*/}"; \
+    }; \
+    take src/mod/common/jool_common.ko 'jool[-_]common.ko' extra; \
+    take src/mod/nat64/jool.ko jool.ko extra; \
+    take src/mod/siit/jool_siit.ko 'jool[-_]siit.ko' extra; \
+    depmod -b /modules/opt 6.1.0-56-amd64 2>&1 | grep -v 'could not open modules' >&2 || [ "${PIPESTATUS[0]}" = 0 ]
+
+LABEL \
+      io.kmodforge.arch="amd64" \
+      io.kmodforge.distro="debian:bookworm" \
+      io.kmodforge.driver="jool" \
+      io.kmodforge.kernel="6.1.0-56-amd64" \
+      io.kmodforge.modules="jool_common jool jool_siit" \
+      io.kmodforge.version="4.1.15" \
+      org.opencontainers.image.description="SIIT and NAT64 translation between IPv4 and IPv6" \
+      org.opencontainers.image.licenses="GPL-2.0-only" \
+      org.opencontainers.image.title="jool 4.1.15 for 6.1.0-56-amd64" \
+      org.opencontainers.image.url="https://nicmx.github.io/Jool/" \
+      org.opencontainers.image.version="4.1.15"

@@ -1,0 +1,43 @@
+FROM toolchain AS driver-toolchain
+RUN --mount=type=cache,id=kmodforge-apt-debian-bookworm-amd64,target=/var/cache/apt,sharing=locked \
+    --mount=type=cache,id=kmodforge-lists-debian-bookworm-amd64,target=/var/lib/apt/lists,sharing=locked \
+    --mount=type=secret,id=apt-auth,target=/etc/apt/auth.conf.d/kmodforge.conf \
+    [ -n "$(ls /var/lib/apt/lists/*_InRelease 2>/dev/null)" ] || apt-get -q -o APT::Sandbox::User=root -o Acquire::Languages=none update; \
+    DEBIAN_FRONTEND=noninteractive apt-get -q -y -o APT::Sandbox::User=root -o Dpkg::Options::=--force-unsafe-io \
+      satisfy --no-install-recommends libc6-dev perl
+
+FROM driver-toolchain AS build
+ADD source.tar /kmodforge/source/
+WORKDIR /kmodforge/source
+RUN --mount=type=bind,from=headers,source=/headers/usr/src,target=/usr/src \
+    CC=gcc-12 ./configure --disable-linux-syscall-probing --with-afs-sysname=amd64_linux26 --with-linux-kernel-packaging --with-linux-kernel-headers=/usr/src/linux-headers-6.1.0-56-amd64
+RUN --mount=type=bind,from=headers,source=/headers/usr/src,target=/usr/src \
+    make -j"$(nproc)" -C /kmodforge/source CONFIG_DEBUG_INFO_BTF_MODULES=''
+RUN --mount=type=bind,from=headers,source=/headers/usr/src,target=/usr/src \
+    sh -c 'mv src/libafs/MODLOAD-*/openafs.ko .'
+RUN mkdir -p /modules/opt/lib/modules/6.1.0-56-amd64 /evidence; \
+    for text in COPYING* LICEN[CS]E* copyright; do \
+      [ ! -f "$text" ] || install -D -m 644 "$text" "/modules/usr/share/licenses/openafs/${text##*/}"; \
+    done; \
+    find . -name '*.ko' -type f -printf '%P\n' | sort > /evidence/built-modules; \
+    take() { \
+      file=$1; [ -n "$file" ] || file=$(find . -name "$2" -type f -printf '%P\n' | sort | head -n 1); \
+      [ -f "$file" ] || { echo "the build left no ${1:-$2}"; return 0; }; \
+      install -D -m 644 "$file" "/modules/opt/lib/modules/6.1.0-56-amd64/$3/${file##*/}"; \
+      strip --strip-debug "/modules/opt/lib/modules/6.1.0-56-amd64/$3/${file##*/}"; \
+    }; \
+    take openafs.ko openafs.ko extra; \
+    depmod -b /modules/opt 6.1.0-56-amd64 2>&1 | grep -v 'could not open modules' >&2 || [ "${PIPESTATUS[0]}" = 0 ]
+
+LABEL \
+      io.kmodforge.arch="amd64" \
+      io.kmodforge.distro="debian:bookworm" \
+      io.kmodforge.driver="openafs" \
+      io.kmodforge.kernel="6.1.0-56-amd64" \
+      io.kmodforge.modules="openafs" \
+      io.kmodforge.version="1.8.17pre1" \
+      org.opencontainers.image.description="The cache manager of the AFS distributed file system" \
+      org.opencontainers.image.licenses="IPL-1.0" \
+      org.opencontainers.image.title="openafs 1.8.17pre1 for 6.1.0-56-amd64" \
+      org.opencontainers.image.url="https://www.openafs.org/" \
+      org.opencontainers.image.version="1.8.17pre1"

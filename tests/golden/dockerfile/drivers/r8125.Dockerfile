@@ -1,0 +1,31 @@
+FROM toolchain AS build
+ADD source.tar /kmodforge/source/
+WORKDIR /kmodforge/source
+RUN --mount=type=bind,from=headers,source=/headers/usr/src,target=/usr/src \
+    make -j"$(nproc)" -C /usr/src/linux-headers-6.1.0-56-amd64 M=/kmodforge/source CONFIG_DEBUG_INFO_BTF_MODULES='' modules
+RUN mkdir -p /modules/opt/lib/modules/6.1.0-56-amd64 /evidence; \
+    for text in COPYING* LICEN[CS]E* copyright; do \
+      [ ! -f "$text" ] || install -D -m 644 "$text" "/modules/usr/share/licenses/r8125/${text##*/}"; \
+    done; \
+    find . -name '*.ko' -type f -printf '%P\n' | sort > /evidence/built-modules; \
+    take() { \
+      file=$1; [ -n "$file" ] || file=$(find . -name "$2" -type f -printf '%P\n' | sort | head -n 1); \
+      [ -f "$file" ] || { echo "the build left no ${1:-$2}"; return 0; }; \
+      install -D -m 644 "$file" "/modules/opt/lib/modules/6.1.0-56-amd64/$3/${file##*/}"; \
+      strip --strip-debug "/modules/opt/lib/modules/6.1.0-56-amd64/$3/${file##*/}"; \
+    }; \
+    take '' r8125.ko extra; \
+    depmod -b /modules/opt 6.1.0-56-amd64 2>&1 | grep -v 'could not open modules' >&2 || [ "${PIPESTATUS[0]}" = 0 ]
+
+LABEL \
+      io.kmodforge.arch="amd64" \
+      io.kmodforge.distro="debian:bookworm" \
+      io.kmodforge.driver="r8125" \
+      io.kmodforge.kernel="6.1.0-56-amd64" \
+      io.kmodforge.modules="r8125" \
+      io.kmodforge.version="9.016.01" \
+      org.opencontainers.image.description="Realtek's own driver for its 2.5 Gbit Ethernet controllers" \
+      org.opencontainers.image.licenses="GPL-2.0-or-later" \
+      org.opencontainers.image.title="r8125 9.016.01 for 6.1.0-56-amd64" \
+      org.opencontainers.image.url="https://www.realtek.com/Download/List?cate_id=584" \
+      org.opencontainers.image.version="9.016.01"
