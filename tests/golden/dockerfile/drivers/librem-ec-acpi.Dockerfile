@@ -2,7 +2,7 @@ FROM toolchain AS build
 ADD source.tar /kmodforge/source/
 WORKDIR /kmodforge/source
 RUN --mount=type=bind,from=headers,source=/headers/usr/src,target=/usr/src \
-    sh -c '! grep -q '\''struct power_supply .*, struct acpi_battery_hook'\'' "$1/include/acpi/battery.h" || sed -i '\''s/KERNEL_VERSION(6,2,0)/KERNEL_VERSION(5,2,0)/'\'' librem_ec_acpi.c' sh /lib/modules/6.1.0-56-amd64/source
+    sh -c '! grep -q '\''struct power_supply .*, struct acpi_battery_hook'\'' "$1/include/acpi/battery.h" || sed -i '\''1,300s/KERNEL_VERSION(6,2,0)/KERNEL_VERSION(5,2,0)/'\'' librem_ec_acpi.c' sh /lib/modules/6.1.0-56-amd64/source
 RUN --mount=type=bind,from=headers,source=/headers/usr/src,target=/usr/src \
     make -j"$(nproc)" -C /usr/src/linux-headers-6.1.0-56-amd64 M=/kmodforge/source CONFIG_DEBUG_INFO_BTF_MODULES='' modules
 RUN mkdir -p /modules/opt/lib/modules/6.1.0-56-amd64 /evidence; \

@@ -19,9 +19,6 @@ RUN mkdir -p /modules/opt/lib/modules/6.1.0-56-amd64 /evidence; \
     take src/lib/lttng-counter.ko 'lttng[-_]counter.ko' extra; \
     take src/lttng-clock.ko 'lttng[-_]clock.ko' extra; \
     take src/lttng-statedump.ko 'lttng[-_]statedump.ko' extra; \
-    take src/probes/lttng-kprobes.ko 'lttng[-_]kprobes.ko' extra; \
-    take src/probes/lttng-kretprobes.ko 'lttng[-_]kretprobes.ko' extra; \
-    take src/probes/lttng-uprobes.ko 'lttng[-_]uprobes.ko' extra; \
     take src/lttng-tracer.ko 'lttng[-_]tracer.ko' extra; \
     take src/lttng-ring-buffer-client-discard.ko 'lttng[-_]ring[-_]buffer[-_]client[-_]discard.ko' extra; \
     take src/lttng-ring-buffer-client-overwrite.ko 'lttng[-_]ring[-_]buffer[-_]client[-_]overwrite.ko' extra; \
@@ -35,25 +32,19 @@ RUN mkdir -p /modules/opt/lib/modules/6.1.0-56-amd64 /evidence; \
     take src/probes/lttng-probe-9p.ko 'lttng[-_]probe[-_]9p.ko' extra; \
     take src/probes/lttng-probe-asoc.ko 'lttng[-_]probe[-_]asoc.ko' extra; \
     take src/probes/lttng-probe-block.ko 'lttng[-_]probe[-_]block.ko' extra; \
-    take src/probes/lttng-probe-compaction.ko 'lttng[-_]probe[-_]compaction.ko' extra; \
     take src/probes/lttng-probe-dma-fence.ko 'lttng[-_]probe[-_]dma[-_]fence.ko' extra; \
     take src/probes/lttng-probe-gpio.ko 'lttng[-_]probe[-_]gpio.ko' extra; \
     take src/probes/lttng-probe-i2c.ko 'lttng[-_]probe[-_]i2c.ko' extra; \
     take src/probes/lttng-probe-irq.ko 'lttng[-_]probe[-_]irq.ko' extra; \
-    take src/probes/lttng-probe-jbd.ko 'lttng[-_]probe[-_]jbd.ko' extra; \
     take src/probes/lttng-probe-jbd2.ko 'lttng[-_]probe[-_]jbd2.ko' extra; \
-    take src/probes/lttng-probe-kmem.ko 'lttng[-_]probe[-_]kmem.ko' extra; \
     take src/probes/lttng-probe-kvm.ko 'lttng[-_]probe[-_]kvm.ko' extra; \
     take src/probes/lttng-probe-module.ko 'lttng[-_]probe[-_]module.ko' extra; \
     take src/probes/lttng-probe-napi.ko 'lttng[-_]probe[-_]napi.ko' extra; \
     take src/probes/lttng-probe-net.ko 'lttng[-_]probe[-_]net.ko' extra; \
     take src/probes/lttng-probe-power.ko 'lttng[-_]probe[-_]power.ko' extra; \
-    take src/probes/lttng-probe-preemptirq.ko 'lttng[-_]probe[-_]preemptirq.ko' extra; \
     take src/probes/lttng-probe-printk.ko 'lttng[-_]probe[-_]printk.ko' extra; \
-    take src/probes/lttng-probe-random.ko 'lttng[-_]probe[-_]random.ko' extra; \
     take src/probes/lttng-probe-rcu.ko 'lttng[-_]probe[-_]rcu.ko' extra; \
     take src/probes/lttng-probe-regulator.ko 'lttng[-_]probe[-_]regulator.ko' extra; \
-    take src/probes/lttng-probe-rpm.ko 'lttng[-_]probe[-_]rpm.ko' extra; \
     take src/probes/lttng-probe-sched.ko 'lttng[-_]probe[-_]sched.ko' extra; \
     take src/probes/lttng-probe-scsi.ko 'lttng[-_]probe[-_]scsi.ko' extra; \
     take src/probes/lttng-probe-signal.ko 'lttng[-_]probe[-_]signal.ko' extra; \
@@ -63,10 +54,11 @@ RUN mkdir -p /modules/opt/lib/modules/6.1.0-56-amd64 /evidence; \
     take src/probes/lttng-probe-sunrpc.ko 'lttng[-_]probe[-_]sunrpc.ko' extra; \
     take src/probes/lttng-probe-timer.ko 'lttng[-_]probe[-_]timer.ko' extra; \
     take src/probes/lttng-probe-udp.ko 'lttng[-_]probe[-_]udp.ko' extra; \
-    take src/probes/lttng-probe-v4l2.ko 'lttng[-_]probe[-_]v4l2.ko' extra; \
     take src/probes/lttng-probe-vmscan.ko 'lttng[-_]probe[-_]vmscan.ko' extra; \
     take src/probes/lttng-probe-workqueue.ko 'lttng[-_]probe[-_]workqueue.ko' extra; \
     take src/probes/lttng-probe-writeback.ko 'lttng[-_]probe[-_]writeback.ko' extra; \
+    take src/probes/lttng-probe-x86-exceptions.ko 'lttng[-_]probe[-_]x86[-_]exceptions.ko' extra; \
+    take src/probes/lttng-probe-x86-irq-vectors.ko 'lttng[-_]probe[-_]x86[-_]irq[-_]vectors.ko' extra; \
     depmod -b /modules/opt 6.1.0-56-amd64 2>&1 | grep -v 'could not open modules' >&2 || [ "${PIPESTATUS[0]}" = 0 ]
 
 LABEL \
@@ -74,7 +66,7 @@ LABEL \
       io.kmodforge.distro="debian:bookworm" \
       io.kmodforge.driver="lttng-modules" \
       io.kmodforge.kernel="6.1.0-56-amd64" \
-      io.kmodforge.modules="lttng-statedump lttng-kprobes lttng-kretprobes lttng-uprobes lttng-tracer lttng-ring-buffer-client-discard lttng-ring-buffer-client-overwrite lttng-ring-buffer-client-mmap-discard lttng-ring-buffer-client-mmap-overwrite lttng-ring-buffer-metadata-client lttng-ring-buffer-metadata-mmap-client lttng-ring-buffer-event-notifier-client lttng-counter-client-percpu-32-modular lttng-counter-client-percpu-64-modular lttng-probe-9p lttng-probe-asoc lttng-probe-block lttng-probe-compaction lttng-probe-dma-fence lttng-probe-gpio lttng-probe-i2c lttng-probe-irq lttng-probe-jbd lttng-probe-jbd2 lttng-probe-kmem lttng-probe-kvm lttng-probe-module lttng-probe-napi lttng-probe-net lttng-probe-power lttng-probe-preemptirq lttng-probe-printk lttng-probe-random lttng-probe-rcu lttng-probe-regulator lttng-probe-rpm lttng-probe-sched lttng-probe-scsi lttng-probe-signal lttng-probe-skb lttng-probe-sock lttng-probe-statedump lttng-probe-sunrpc lttng-probe-timer lttng-probe-udp lttng-probe-v4l2 lttng-probe-vmscan lttng-probe-workqueue lttng-probe-writeback" \
+      io.kmodforge.modules="lttng-statedump lttng-tracer lttng-ring-buffer-client-discard lttng-ring-buffer-client-overwrite lttng-ring-buffer-client-mmap-discard lttng-ring-buffer-client-mmap-overwrite lttng-ring-buffer-metadata-client lttng-ring-buffer-metadata-mmap-client lttng-ring-buffer-event-notifier-client lttng-counter-client-percpu-32-modular lttng-counter-client-percpu-64-modular lttng-probe-9p lttng-probe-asoc lttng-probe-block lttng-probe-dma-fence lttng-probe-gpio lttng-probe-i2c lttng-probe-irq lttng-probe-jbd2 lttng-probe-kvm lttng-probe-module lttng-probe-napi lttng-probe-net lttng-probe-power lttng-probe-printk lttng-probe-rcu lttng-probe-regulator lttng-probe-sched lttng-probe-scsi lttng-probe-signal lttng-probe-skb lttng-probe-sock lttng-probe-statedump lttng-probe-sunrpc lttng-probe-timer lttng-probe-udp lttng-probe-vmscan lttng-probe-workqueue lttng-probe-writeback lttng-probe-x86-exceptions lttng-probe-x86-irq-vectors" \
       io.kmodforge.version="2.16.0" \
       org.opencontainers.image.description="Trace points, system calls and probes of the kernel for LTTng sessions" \
       org.opencontainers.image.licenses="GPL-2.0-only AND LGPL-2.1-only AND MIT" \
