@@ -102,17 +102,20 @@ async fn a_release_that_nobody_or_too_many_recognise() {
     told += &world.refused(&["--kernel", "6.1.0-56-amd64"]).await;
     assert_data_eq!(
         told,
-        str![[r"
-error: no distro profile recognises `5.14.0-427.el9.x86_64`
-  looked at  debian
-  help       add a profile for its distribution: --profiles DIR
+        str![[r#"
+error: `5.14.0-427.el9.x86_64` can be a kernel of almalinux and of centos-stream and of oracle and of rhel and of rocky
+  help      say which one it is: --distro almalinux
+  help      say which one it is: --distro centos-stream
+  help      say which one it is: --distro oracle
+  help      say which one it is: --distro rhel
+  help      say which one it is: --distro rocky
 exit 2
 error: `6.1.0-56-amd64` can be a kernel of debian and of otherix
   help      say which one it is: --distro debian
   help      say which one it is: --distro otherix
 exit 2
 
-"]]
+"#]]
     );
     world.run(&["plan", "--driver", "kmf", "--kernel", "6.1.0-56-amd64", "--distro", "otherix", "--repo", "REPO"]).await.ended(0);
 }
@@ -137,7 +140,7 @@ async fn drivers_distros_and_versions_that_do_not_exist() {
     told += &world.run(&["plan", "--driver", "kmf", "--kernel", "latest", "--repo", "Registry Example/x"]).await.errors();
     assert_data_eq!(
         told,
-        str![[r"
+        str![[r#"
 error: unknown driver `v4l2lopback`
   help      did you mean `v4l2loopback`?
   help      list them: kmodforge profile list; add one: --profiles DIR with drivers/v4l2lopback.yaml
@@ -151,7 +154,7 @@ exit 2
 error: --driver ../kmf: `../kmf` is not an id; expected lower-case letters, digits, `.`, `_` and `-`, at most 40 of them
 exit 2
 error: unknown distro `debain`
-  known     debian
+  known     almalinux, amazon-2, amazon-2023, arch, azurelinux, centos-stream, debian, fedora, opensuse-leap, oracle, rhel, rocky, sles, ubuntu
   help      did you mean `debian`?
   help      list them: kmodforge profile list; add one: --profiles DIR with distros/debain.yaml
 exit 2
@@ -169,7 +172,7 @@ error: `Registry Example/x` is not an image reference: repository names are lowe
   help      a repository looks like `registry.example/drivers`; the driver's id is added to it
 exit 2
 
-"]]
+"#]]
     );
 }
 
@@ -340,7 +343,7 @@ error: unknown distro `gentoo`
   --> kmodforge.yaml:4:23
    |
  4 |     distros: [debian, gentoo]
-   |                       ^^^^^^ expected `debian`
+   |                       ^^^^^^ expected `almalinux`, `amazon-2`, `amazon-2023`, `arch`, `azurelinux`, `centos-stream`, `debian`, `fedora`, `opensuse-leap`, `oracle`, `rhel`, `rocky`, `sles`, `ubuntu`
 exit 2
 error: `6.1.0-56-amd64; reboot` is not a kernel selector
   --> kmodforge.yaml:4:15

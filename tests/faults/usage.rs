@@ -38,12 +38,12 @@ async fn mistakes_in_profiles() {
     }
     assert_data_eq!(
         told,
-        str![[r"
+        str![[r#"
 error: unknown key `license`
   --> DIR/profiles/drivers/kmf.yaml:5:1
    |
  5 | license: GPL-2.0-only
-   | ^^^^^^^ expected one of `id`, `name`, `summary`, `homepage`, `licence`, `redistribution`, `licence_files`, `versions`, `build`, `modules`, `ignored_modules`, `firmware`, `requires`, `in_tree`, `remove_first`, `load_first`, `load`, `deploy`
+   | ^^^^^^^ expected one of `id`, `name`, `summary`, `homepage`, `licence`, `redistribution`, `licence_files`, `versions`, `build`, `modules`, `ignored_modules`, `firmware`, `requires`, `in_tree`, `remove_first`, `load_first`, `load`, `deploy`, `proven`
   help      did you mean `licence`?
 exit 2
 error: `modules` must be a list
@@ -75,7 +75,7 @@ error: unknown value `rpm`
   --> DIR/profiles/distros/debian.yaml:5:9
    |
  5 | family: rpm
-   |         ^^^ expected `apt`
+   |         ^^^ expected one of `apt`, `dnf`, `zypper`, `pacman`
 exit 2
 error: `arches` must be a list
   --> DIR/profiles/distros/debian.yaml:6:9
@@ -85,7 +85,7 @@ error: `arches` must be a list
   help      a list of one is written `[value]`
 exit 2
 
-"]]
+"#]]
     );
 }
 
