@@ -59,10 +59,9 @@ impl Draft {
         std::fs::create_dir_all(&files).map_err(failed)?;
         let lock = File::open(&files).map_err(failed)?;
         match lock.try_lock() {
-            Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(BundleError::Busy { folder: folder.to_owned() }),
             // A file system without locks: nobody can be told apart there.
-            Err(TryLockError::Error(_)) => {}
+            Ok(()) | Err(TryLockError::Error(_)) => {}
         }
         // Nobody else is at work, so what is unfinished never will be.
         for entry in std::fs::read_dir(&files).map_err(failed)?.flatten() {

@@ -59,7 +59,9 @@ async fn plan(session: &Session, args: &FetchArgs, draft: &Draft, ui: &Ui) -> Re
     let plan = selection::plan(session, &args.select, &super::plan::arguments(compression, 0), ui).await?;
     let registry = session.registry(&args.registry)?;
     let bases = selection::base_digests(session, &registry, &plan).await;
-    bases.iter().for_each(|(reference, digest)| draft.base_image(reference, digest));
+    for (reference, digest) in &bases {
+        draft.base_image(reference, digest);
+    }
     let options = Options {
         jobs: 1,
         fail_fast: args.run.fail_fast,

@@ -397,9 +397,13 @@ fn filled_in(url: &str, name: &str, value: Option<&str>) -> Result<String, Failu
     };
     let is_day = |value: &str| value.len() == 10 && value.split('-').map(str::len).eq([4, 2, 2]) && value.split('-').all(digits);
     let is_version = |value: &str| value.split('.').all(digits);
-    let kinds: [(&str, &str, &str, &dyn Fn(&str) -> bool); 3] =
-        [("{timestamp}", "a time", "20260301T000000Z", &is_time), ("{day}", "a day", "2026-03-01", &is_day), ("{version}", "a version", "9.4", &is_version)];
-    let Some((placeholder, what, example, is_valid)) = kinds.into_iter().find(|(placeholder, ..)| url.contains(placeholder)) else { return Ok(url.to_owned()) };
+    let kinds = [("{timestamp}", "a time", "20260301T000000Z"), ("{day}", "a day", "2026-03-01"), ("{version}", "a version", "9.4")];
+    let Some((placeholder, what, example)) = kinds.into_iter().find(|(placeholder, ..)| url.contains(placeholder)) else { return Ok(url.to_owned()) };
+    let is_valid = |value: &str| match placeholder {
+        "{timestamp}" => is_time(value),
+        "{day}" => is_day(value),
+        _ => is_version(value),
+    };
     match value.filter(|value| is_valid(value)) {
         Some(value) if placeholder == "{day}" => Ok(url.replace(placeholder, &value.replace('-', "/"))),
         Some(value) => Ok(url.replace(placeholder, value)),

@@ -135,7 +135,7 @@ mod tests {
     fn what_is_no_database_is_said_to_be_none() {
         assert_eq!(scan(&b""[..], |_| true).unwrap_err(), "it is no database of pacman");
         assert!(scan(&b"<html>log in</html>"[..], |_| true).is_err());
-        let large = format!("%NAME%\n{}\n", "x".repeat(LARGEST_ENTRY as usize));
+        let large = format!("%NAME%\n{}\n", "x".repeat(usize::try_from(LARGEST_ENTRY).unwrap()));
         let error = scan(&database(&[("linux-1-1", &large)])[..], |_| true).unwrap_err();
         assert_eq!(error, "the description of `linux` has more than 1024 KiB");
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::TargetError;
-use crate::image::artifacts::Artifacts;
+use crate::image::artifacts::{Artifacts, MODULES};
 use crate::kmod::{self, kernel_name};
 use crate::plan::{PlannedDriver, Target};
 use crate::profile::InnerPath;
@@ -24,11 +24,17 @@ pub(super) fn unsupported(artifacts: &Artifacts) -> Result<Option<String>, Targe
     Ok(Some(line.chars().map(|c| if c.is_control() { ' ' } else { c }).take(LONGEST_REASON).collect()))
 }
 
-/// The target with the modules that its build has found, if its profile lists none. They are listed in `evidence/modules`, one path below the
-/// kernel's directory per line.
+/// The target with the modules that its build has left: of those in its profile, all but the `optional` ones that are not there; all that there are,
+/// if its profile lists none. These are listed in `evidence/modules`, one path below the kernel's directory per line.
 pub(super) fn with_modules(mut target: Target, artifacts: &Artifacts) -> Result<Target, TargetError> {
     const FILE: &str = "evidence/modules";
     if !target.driver.modules().is_empty() {
+        let built: BTreeSet<_> = artifacts.paths(MODULES).filter_map(|(path, _)| path.rsplit('/').next()?.strip_suffix(".ko")).map(kernel_name).collect();
+        let (left, missing): (Vec<_>, Vec<_>) =
+            target.driver.modules().iter().cloned().partition(|module| !module.optional || built.contains(&kernel_name(&module.name)));
+        if !missing.is_empty() {
+            give(&mut target, left);
+        }
         return Ok(target);
     }
     let list = if artifacts.get(FILE).is_some() { String::from_utf8_lossy(&artifacts.read(FILE)?).into_owned() } else { String::new() };
@@ -159,6 +165,17 @@ mod tests {
     fn a_profile_that_lists_modules_keeps_them() {
         let target = with_modules(fixture::target("v4l2loopback", "6.1.0-56-amd64"), &artifacts("evidence/modules", "extra/other.ko\n")).unwrap();
         assert_eq!(target.driver.modules()[0].name, "v4l2loopback");
+    }
+
+    #[test]
+    fn optional_modules_that_were_not_built_are_not_loaded() {
+        let mut target = fixture::target("v4l2loopback", "6.1.0-56-amd64");
+        let optional = |name: &str| Module { optional: true, ..found(name, None, InnerPath::root()) };
+        let usual = target.driver.modules()[0].clone();
+        give(&mut target, vec![usual, optional("drbd_rdma"), optional("drbd-tcp")]);
+        let target = with_modules(target, &artifacts("modules/opt/lib/modules/6.1.0-56-amd64/extra/drbd_tcp.ko", "")).unwrap();
+        assert_eq!(target.driver.modules().iter().map(|module| module.name.as_str()).collect::<Vec<_>>(), ["v4l2loopback", "drbd-tcp"]);
+        assert_eq!(target.rollout().loads.len(), 2);
     }
 
     #[test]

@@ -265,6 +265,8 @@ impl<'a> Story<'a> {
         .await?;
         if self.target.driver.modules().is_empty() {
             let _ = self.events.send(Event::Note(super::discover::describe(&target)));
+        }
+        if self.target.driver.modules().len() != target.driver.modules().len() {
             let found = super::blank_record(&target, Outcome::Built, "built");
             (self.record.modules, self.record.rollout) = (found.modules, found.rollout);
         }

@@ -16,6 +16,7 @@ pub(super) fn mount(dockerfile: &str, family: Family) -> String {
         Family::Pacman => ("--mount=type=secret,id=client-certificate,", &[("authorities", "/etc/ssl/certs/ca-certificates.crt")]),
         Family::Zypper => ("--mount=type=secret,id=client-certificate,", &[("authorities", "/etc/ssl/ca-bundle.pem")]),
     };
-    let mounts: String = places.iter().map(|(id, target)| format!("--mount=type=secret,id={id},target={target} \\\n    ")).collect();
+    let mount = |(id, target): &(&str, &str)| format!("--mount=type=secret,id={id},target={target} \\\n    ");
+    let mounts = places.iter().map(mount).collect::<Vec<_>>().concat();
     dockerfile.replace(beside, &format!("{mounts}{beside}"))
 }

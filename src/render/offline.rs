@@ -84,7 +84,7 @@ pub fn offline_dockerfile(target: &Target, mirrors: &Mirrors) -> Result<String, 
         }
     }
     for pair in replaced.windows(2) {
-        text.push_str(&format!("FROM {} AS {}\n", pair[0].name, pair[1].name));
+        text.extend(["FROM ", pair[0].name, " AS ", pair[1].name, "\n"]);
     }
     for stage in stages.all.iter().filter(|stage| !replaced.iter().any(|replaced| replaced.name == stage.name)) {
         text.push_str(&stage.text.replace(CACHE, &format!("--mount=type=bind,source=packages/{},rw,", stage.name)));
