@@ -193,7 +193,7 @@ pub(super) fn newest(driver: &str) -> String {
     Catalog::embedded().unwrap().driver(driver).unwrap().versions[0].version.to_string()
 }
 
-/// Every driver's newest version, for a kernel of Debian that it is for; WireGuard's kernels are older than those.
+/// Every driver's newest version, for a kernel of Debian that it is for; `WireGuard`'s kernels are older than those.
 fn every_driver() -> Vec<(String, Target)> {
     let catalog = Catalog::embedded().unwrap();
     let kernels = ["6.1.0-56-amd64", "6.12.0-1-amd64", "5.5.0-1-amd64"];

@@ -119,7 +119,7 @@ async fn what_the_bundle_was_not_made_for() {
     assert!(world.bench.solved("artifacts").is_empty() && world.tags().is_empty());
     assert_data_eq!(
         told,
-        str![[r#"
+        str![[r"
 error: `http://SITE/debian/pool/linux-headers-6.1.0-54-amd64_6.1.192-2_amd64.deb` is not in the bundle `bundle`
   made for  kmf 1.0 for 6.1.0-56-amd64 (debian bookworm, amd64)
   target    kmf 1.0 for 6.1.0-54-amd64 (debian bookworm, amd64)
@@ -141,7 +141,7 @@ error: `http://SITE/old/20260301T000000Z/dists/bookworm/InRelease` is not in the
   help      fetch again where there is a network, with this among what is selected: kmodforge fetch … --output bundle
 exit 1
 
-"#]]
+"]]
     );
 }
 
@@ -164,7 +164,7 @@ async fn files_that_are_gone_or_changed() {
     assert!(world.bench.solved("artifacts").is_empty() && world.tags().is_empty());
     assert_data_eq!(
         named,
-        str![[r#"
+        str![[r"
 error: `bundle/files/HEX` is not what the bundle lists
   for       the repository `bookworm` of http://SITE/debian
   from      http://SITE/debian/dists/bookworm/InRelease
@@ -194,7 +194,7 @@ error: `bundle/files/HEX` is not what the bundle lists
   help      copy the bundle again, or fetch again: what is good in it is kept
 exit 1
 
-"#]]
+"]]
     );
     offline(&world, "latest", &[]).await.ended(0);
 }
@@ -214,7 +214,7 @@ async fn what_is_no_bundle() {
     told += &world.run(&["fetch", "--driver", "kmf", "--kernel", "latest"]).await.ended(2).errors();
     assert_data_eq!(
         told,
-        str![[r#"
+        str![[r"
 error: there is no bundle in `nowhere`
   help      make it where there is a network: kmodforge fetch … --output nowhere
 exit 2
@@ -242,7 +242,7 @@ error: the following required arguments were not provided:
   --output <DIR>
 exit 2
 
-"#]]
+"]]
     );
 }
 
@@ -257,7 +257,7 @@ async fn a_folder_without_room_or_that_cannot_be_written() {
     }
     assert_data_eq!(
         told,
-        str![[r#"
+        str![[r"
 error: the bundle `bundle` cannot be written: no space left on the disk
   target    kmf 1.0 for 6.1.0-56-amd64 (debian bookworm, amd64)
   help      make room, or name another folder: --output DIR; what is in it already is kept
@@ -266,7 +266,7 @@ error: the bundle `bundle` cannot be written: Read-only file system (os error 30
   help      make room, or name another folder: --output DIR; what is in it already is kept
 exit 1
 
-"#]]
+"]]
     );
 }
 
@@ -294,13 +294,13 @@ async fn targets_that_cannot_be_fetched_leave_the_others() {
     let ran = world.run(&["fetch", "--driver", "kmf", "--kernel", "6.1.0-5[56]-amd64", "--output", "bundle"]).await.ended(1);
     assert_data_eq!(
         ran.errors(),
-        str![[r#"
+        str![[r"
 error: `http://SITE/debian/pool/linux-headers-6.1.0-55-amd64_6.1.192-2_amd64.deb` does not exist: 404 Not Found
   target    kmf 1.0 for 6.1.0-55-amd64 (debian bookworm, amd64)
   help      check the address; a mirror may not have the file (any more)
 exit 1
 
-"#]]
+"]]
     );
     assert!(ran.err.contains("\n1 target not fetched; run again: what is there stays\n"), "{}", ran.err);
     close(&world);
@@ -318,12 +318,12 @@ async fn a_fetch_that_is_broken_off_leaves_nothing_half() {
     let ran = world.finish(child).await.ended(130);
     assert_data_eq!(
         ran.errors(),
-        str![[r#"
+        str![[r"
 error: interrupted before `bundle` was complete
   help      run again: what was fetched stays
 exit 130
 
-"#]]
+"]]
     );
     assert!(!world.path("work/bundle/bundle.json").exists());
     assert!(world.files("work/bundle").iter().all(|name| !name.contains("part")), "{:?}", world.files("work/bundle"));

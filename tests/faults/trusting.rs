@@ -80,7 +80,7 @@ async fn a_profile_must_say_who_signs() {
     with("keyring: archiv\n");
     assert_data_eq!(
         world.build("latest", &[]).await.ended(2).errors(),
-        str![[r#"
+        str![[r"
 error: unknown keyring `archiv`
   --> DIR/profiles/distros/debian.yaml:7:10
    |
@@ -90,7 +90,7 @@ error: unknown keyring `archiv`
   help      add it: --profiles DIR with keyrings/archiv.asc
 exit 2
 
-"#]]
+"]]
     );
     with("keyring: archive\n");
     std::fs::write(world.path("profiles/keyrings/archive.asc"), "no key\n").unwrap();

@@ -38,7 +38,7 @@ async fn mistakes_in_profiles() {
     }
     assert_data_eq!(
         told,
-        str![[r#"
+        str![[r"
 error: unknown key `license`
   --> DIR/profiles/drivers/kmf.yaml:5:1
    |
@@ -85,7 +85,7 @@ error: `arches` must be a list
   help      a list of one is written `[value]`
 exit 2
 
-"#]]
+"]]
     );
 }
 
