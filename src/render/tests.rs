@@ -99,9 +99,15 @@ fn links_of_the_programs_are_pairs_of_words() {
     assert!(text.contains(&format!("printf '%s %s\\n'{pairs})")), "{pairs}\n{text}");
 }
 
+/// The built-in profiles, read once: unoptimised, that takes a second.
+fn embedded() -> &'static Catalog {
+    static CATALOG: std::sync::LazyLock<Catalog> = std::sync::LazyLock::new(|| Catalog::embedded().unwrap());
+    &CATALOG
+}
+
 /// A target of the built-in profiles; the kernel's packages are invented.
 pub(super) fn built_in(driver: &str, version: &str, kernel: &str, arch: Arch) -> Target {
-    let catalog = Catalog::embedded().unwrap();
+    let catalog = embedded();
     let group = Group {
         drivers: vec![(catalog.driver(driver).unwrap().clone().into(), Some(version.parse().unwrap()))],
         distros: vec![(catalog.distro("debian").unwrap().clone().into(), Some("bookworm".parse().unwrap()))],
@@ -144,7 +150,7 @@ pub(super) const OF_DISTROS: &[(&str, &str, &str)] = &[
 ];
 
 pub(super) fn of_distro(distro: &str, release: &str, kernel: &str) -> Target {
-    let catalog = Catalog::embedded().unwrap();
+    let catalog = embedded();
     let profile = catalog.distro(distro).unwrap();
     let compiler = profile.release(release).unwrap().default_compiler.clone().unwrap();
     let group = Group {
@@ -163,7 +169,7 @@ pub(super) fn of_distro(distro: &str, release: &str, kernel: &str) -> Target {
 #[test]
 fn each_distribution_renders_as_people_have_read_it() {
     let known: Vec<_> = OF_DISTROS.iter().map(|(distro, ..)| *distro).collect();
-    let catalog = Catalog::embedded().unwrap();
+    let catalog = embedded();
     assert_eq!(catalog.distro_entries().map(|entry| entry.profile.id.as_str()).collect::<Vec<_>>(), known, "a distribution without a kernel here");
     for (distro, release, kernel) in OF_DISTROS {
         let target = of_distro(distro, release, kernel);
@@ -190,12 +196,12 @@ pub(super) fn shellcheck(dockerfile: &str) {
 }
 
 pub(super) fn newest(driver: &str) -> String {
-    Catalog::embedded().unwrap().driver(driver).unwrap().versions[0].version.to_string()
+    embedded().driver(driver).unwrap().versions[0].version.to_string()
 }
 
 /// Every driver's newest version, for a kernel of Debian that it is for; `WireGuard`'s kernels are older than those.
 fn every_driver() -> Vec<(String, Target)> {
-    let catalog = Catalog::embedded().unwrap();
+    let catalog = embedded();
     let kernels = ["6.1.0-56-amd64", "6.12.0-1-amd64", "5.5.0-1-amd64"];
     let of = |driver: &DriverProfile| {
         let version = &driver.versions[0];
