@@ -1,6 +1,7 @@
 //! The pages of the catalogue, `docs/catalogue`, are what `profile show --format markdown` prints; `SNAPSHOTS=overwrite` writes them.
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::path::Path;
 
 use kmodforge::catalog::Catalog;
@@ -20,7 +21,7 @@ fn every_profile_has_its_page() {
     for row in list(&catalog, None) {
         let (page, kind) = if row.kind == "distro" {
             let page = format!("distro-{}.md", row.id);
-            index += &format!("| [`{}`]({page}) | {} | {} | {} |\n", row.id, row.name, row.versions.join(", "), row.proven);
+            let _ = writeln!(index, "| [`{}`]({page}) | {} | {} | {} |", row.id, row.name, row.versions.join(", "), row.proven);
             (page, ProfileKind::Distro)
         } else {
             (format!("driver-{}.md", row.id), ProfileKind::Driver)
