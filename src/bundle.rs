@@ -13,12 +13,11 @@ mod error;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs::File;
-use std::io::{self, Read as _};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 
 pub use self::draft::{Draft, Filled};
 pub use self::error::BundleError;
@@ -141,14 +140,7 @@ fn read(folder: &Path) -> Result<Option<Contents>, BundleError> {
 
 /// SHA-256 of a file, as hexadecimal digits.
 fn digest_of(path: &Path) -> io::Result<String> {
-    let mut file = File::open(path)?;
-    let (mut hash, mut buffer) = (Sha256::new(), vec![0; 1 << 18]);
-    loop {
-        match file.read(&mut buffer)? {
-            0 => return Ok(Digest::from_sha256(&hash.finalize().into()).hex().to_owned()),
-            count => hash.update(&buffer[..count]),
-        }
-    }
+    File::open(path).and_then(Digest::read).map(|digest| digest.hex().to_owned())
 }
 
 #[cfg(test)]

@@ -1,11 +1,15 @@
 //! Image references and digests, as the OCI distribution specification writes them.
 
+mod hashing;
+
 use std::fmt;
 use std::str::FromStr;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
+
+pub(crate) use self::hashing::Hashing;
 
 /// The longest tag a registry takes.
 pub const TAG_LENGTH: usize = 128;

@@ -11,8 +11,9 @@ mod repositories;
 use std::collections::BTreeMap;
 
 pub use authorities::APT_AUTHORITIES;
+pub use context::{has_driver_toolchain, toolchain_stage};
 pub use inputs::{fill_inputs, input_annotations, is_current};
-pub use offline::{TOOLCHAIN, has_driver_toolchain, offline_dockerfile, packages, signatures, toolchain_key, toolchain_stage};
+pub use offline::{TOOLCHAIN, offline_dockerfile, packages, signatures, toolchain_key};
 pub use plain::dockerfile_for_any_kernel;
 
 use self::context::Context;

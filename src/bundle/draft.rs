@@ -90,9 +90,7 @@ impl Draft {
     /// Keeps a file whose SHA-256 is known to be this.
     pub fn keep(&self, part: NamedTempFile, sha256: &str, from: &str) -> Result<PathBuf, BundleError> {
         let path = self.path(sha256);
-        part.as_file().set_permissions(Permissions::from_mode(0o644)).map_err(|error| self.failed(&error))?;
-        part.as_file().sync_data().map_err(|error| self.failed(&error))?;
-        part.persist(&path).map_err(|error| self.failed(&error.error))?;
+        self.publish(part, &path)?;
         self.list(sha256, from)?;
         Ok(path)
     }
@@ -148,14 +146,19 @@ impl Draft {
         text.push(b'\n');
         let mut part = tempfile::Builder::new().prefix(PART).tempfile_in(&self.folder).map_err(|error| self.failed(&error))?;
         part.write_all(&text).map_err(|error| self.failed(&error))?;
-        part.as_file().set_permissions(Permissions::from_mode(0o644)).map_err(|error| self.failed(&error))?;
-        part.as_file().sync_data().map_err(|error| self.failed(&error))?;
-        part.persist(self.folder.join(CONTENTS)).map_err(|error| self.failed(&error.error))?;
+        self.publish(part, &self.folder.join(CONTENTS))?;
         if complete {
             self.remove_unlisted(&contents);
         }
         let bytes = contents.files.values().map(|facts| facts.size).sum();
         Ok(Filled { files: contents.files.len(), bytes, digest: Digest::of(&text) })
+    }
+
+    /// Puts a file in its place, whole, for all to read.
+    fn publish(&self, part: NamedTempFile, path: &Path) -> Result<(), BundleError> {
+        let file = part.as_file();
+        let written = file.set_permissions(Permissions::from_mode(0o644)).and_then(|()| file.sync_data());
+        written.and_then(|()| part.persist(path).map(drop).map_err(|error| error.error)).map_err(|error| self.failed(&error))
     }
 
     /// Best effort: a bundle with old files in it works as well.

@@ -5,10 +5,10 @@ use std::fs::File;
 use std::io::{self, BufWriter, Read, Seek as _, SeekFrom, Write};
 use std::path::Path;
 
-use sha2::{Digest as _, Sha256};
 use tempfile::{NamedTempFile, TempPath};
 
 use super::unpack::UnpackError;
+use crate::reference::Hashing;
 
 /// Modification time of every file: 2000-01-01. Not 0, which some tools take for "unknown".
 const MTIME: u64 = 946_684_800;
@@ -251,13 +251,13 @@ impl Tree {
     /// Sorted, owned by 0:0, dated 2000-01-01, modes 0755 and 0644: the bytes depend on names, contents and executable bits only.
     pub(super) fn write_tar(&mut self, nodes: &Nodes, to: &mut File, path: &Path) -> Result<String, UnpackError> {
         self.spool.flush()?;
-        let mut builder = tar::Builder::new(Hashing { to: BufWriter::with_capacity(1 << 16, to), hash: Sha256::new() });
+        let mut builder = tar::Builder::new(Hashing::new(BufWriter::with_capacity(1 << 16, to)));
         for (name, node) in nodes {
             append(&mut builder, name, node, &mut self.spool).map_err(|error| UnpackError::write(path, &error))?;
         }
         let mut hashing = builder.into_inner().map_err(|error| UnpackError::write(path, &error))?;
         hashing.flush().map_err(|error| UnpackError::write(path, &error))?;
-        Ok(super::hex(&hashing.hash.finalize()))
+        Ok(hashing.digest().hex().to_owned())
     }
 }
 
@@ -363,24 +363,6 @@ impl Spool {
         let file = self.file.get_mut();
         file.seek(SeekFrom::Start(offset))?;
         Ok(file.take(size))
-    }
-}
-
-/// Writes and hashes.
-struct Hashing<W> {
-    to: W,
-    hash: Sha256,
-}
-
-impl<W: Write> Write for Hashing<W> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let count = self.to.write(bytes)?;
-        self.hash.update(&bytes[..count]);
-        Ok(count)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.to.flush()
     }
 }
 

@@ -10,10 +10,10 @@ use std::time::{Duration, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 
 use crate::env;
-use crate::reference::Digest;
+use crate::reference::{Digest, Hashing};
 
 use super::FileError;
-use super::layer::{Compression, Content, Hashing, Layer, LayerError};
+use super::layer::{Compression, Content, Layer, LayerError};
 
 /// Layers that nobody asked for in this time are deleted.
 const KEPT: Duration = Duration::from_hours(30 * 24);

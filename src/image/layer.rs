@@ -6,9 +6,8 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use flate2::GzBuilder;
-use sha2::{Digest as _, Sha256};
 
-use crate::reference::Digest;
+use crate::reference::{Digest, Hashing};
 
 use super::FileError;
 use super::artifacts::{Artifacts, ArtifactsError};
@@ -207,40 +206,6 @@ impl<W: Write> Write for Compressor<W> {
             Self::Gzip(encoder) => encoder.flush(),
             Self::Plain(out) => out.flush(),
         }
-    }
-}
-
-/// Counts and hashes what passes through.
-pub(crate) struct Hashing<W> {
-    out: W,
-    hash: Sha256,
-    pub(crate) length: u64,
-}
-
-impl<W> Hashing<W> {
-    pub(crate) fn new(out: W) -> Self {
-        Self { out, hash: Sha256::new(), length: 0 }
-    }
-
-    pub(super) fn into_inner(self) -> W {
-        self.out
-    }
-
-    pub(crate) fn digest(&self) -> Digest {
-        Digest::from_sha256(&self.hash.clone().finalize().into())
-    }
-}
-
-impl<W: Write> Write for Hashing<W> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = self.out.write(bytes)?;
-        self.hash.update(&bytes[..written]);
-        self.length += written as u64;
-        Ok(written)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.out.flush()
     }
 }
 

@@ -16,12 +16,12 @@ use serde_json::{Value, json};
 use super::FileError;
 use super::assemble::Image;
 use super::contents::{StoredImage, uncompress};
-use super::layer::{Compression, Hashing, Layer, compressor};
+use super::layer::{Compression, Layer, compressor};
 use super::manifest::{Blob, CONFIG, MANIFEST};
 use super::scan::{Kind, LARGEST, LIMITS, Rules, TarIndex};
 use super::tar::BLOCK;
 use crate::arch::Arch;
-use crate::reference::Digest;
+use crate::reference::{Digest, Hashing};
 
 /// How many bytes of old files are in memory at a time, unless one alone has more.
 const BATCH_BYTES: u64 = 64 << 20;

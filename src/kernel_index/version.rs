@@ -116,6 +116,16 @@ impl Bound {
     }
 }
 
+/// Each version is later than those before it, and equal to itself.
+#[cfg(test)]
+fn assert_ascending(compare: impl Fn(&str, &str) -> Ordering, versions: &[&str]) {
+    for (at, left) in versions.iter().enumerate() {
+        for (other, right) in versions.iter().enumerate() {
+            assert_eq!(compare(left, right), at.cmp(&other), "{left} {right}");
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -143,10 +153,7 @@ mod tests {
             "20221128-1",
             "1:0.1-1",
         ];
-        for pair in ascending.windows(2) {
-            assert_eq!(compare(pair[0], pair[1]), Ordering::Less, "{pair:?}");
-            assert_eq!(compare(pair[1], pair[0]), Ordering::Greater, "{pair:?}");
-        }
+        assert_ascending(compare, &ascending);
         for (left, right) in [("1.0", "1.0-0"), ("0:1.0-1", "1.0-1"), ("1.01-1", "1.1-1"), ("1.0-1", "1.0-1")] {
             assert_eq!(compare(left, right), Ordering::Equal, "{left} {right}");
         }

@@ -10,7 +10,6 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use futures::StreamExt as _;
 use futures::future::try_join_all;
-use sha2::{Digest as _, Sha256};
 use tokio::sync::Semaphore;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio_util::sync::CancellationToken;
@@ -24,7 +23,7 @@ use crate::bundle::{BundleError, Draft};
 use crate::fetch::{FetchError, Kind};
 use crate::plan::Target;
 use crate::record::{Outcome, TargetLabel, TargetRecord};
-use crate::reference::Digest;
+use crate::reference::{Digest, Hashing};
 use crate::render;
 
 /// What a run fills, and with what.
@@ -43,7 +42,7 @@ pub struct Gathering<'a> {
 #[derive(Default)]
 struct Toolchains {
     made: Once<String, ()>,
-    archives: Mutex<BTreeMap<String, String>>,
+    archives: Mutex<BTreeMap<Digest, String>>,
 }
 
 /// Fetches for all targets, as many at a time as there are jobs, and returns what became of each.
@@ -114,11 +113,11 @@ impl Gathering<'_> {
             return Ok(());
         }
         let Instructions { dockerfile, .. } = Instructions::of(&story.target, &self.workshop.fetcher, &self.workshop.options.base_digests).await?;
-        let tar = story.solve(&dockerfile, render::toolchain_stage(&dockerfile), Vec::new()).await?;
+        let tar = story.solve(&dockerfile, render::toolchain_stage(&story.target), Vec::new()).await?;
         story.tell("compressing what was installed");
         let archive = blocking({
             let tar = tar.clone();
-            move || hash(&tar).map_err(|error| TargetError::Internal(format!("{}: {error}", tar.display())))
+            move || File::open(&tar).and_then(Digest::read).map_err(|error| TargetError::Internal(format!("{}: {error}", tar.display())))
         });
         let archive = archive.await?;
         let known = toolchains.archives.lock().unwrap_or_else(PoisonError::into_inner).get(&archive).cloned();
@@ -139,36 +138,12 @@ impl Gathering<'_> {
 fn compress(tar: &Path, draft: &Draft, what: &str) -> Result<String, BundleError> {
     let failed = |error: io::Error| draft.failed(&error);
     let part = draft.part()?;
-    let mut encoder = GzEncoder::new(Hashing { to: BufWriter::with_capacity(1 << 18, part.as_file()), hash: Sha256::new() }, Compression::fast());
+    let mut encoder = GzEncoder::new(Hashing::new(BufWriter::with_capacity(1 << 18, part.as_file())), Compression::fast());
     io::copy(&mut BufReader::with_capacity(1 << 18, File::open(tar).map_err(failed)?), &mut encoder).map_err(failed)?;
-    let Hashing { mut to, hash } = encoder.finish().map_err(failed)?;
-    to.flush().map_err(failed)?;
-    drop(to);
-    let sha256 = Digest::from_sha256(&hash.finalize().into()).hex().to_owned();
-    draft.keep(part, &sha256, what)?;
-    Ok(sha256)
-}
-
-fn hash(path: &Path) -> io::Result<String> {
-    let mut hashing = Hashing { to: io::sink(), hash: Sha256::new() };
-    io::copy(&mut BufReader::with_capacity(1 << 18, File::open(path)?), &mut hashing)?;
-    Ok(Digest::from_sha256(&hashing.hash.finalize().into()).hex().to_owned())
-}
-
-/// Passes on what is written, and knows its SHA-256.
-struct Hashing<W> {
-    to: W,
-    hash: Sha256,
-}
-
-impl<W: Write> Write for Hashing<W> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let count = self.to.write(bytes)?;
-        self.hash.update(&bytes[..count]);
-        Ok(count)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.to.flush()
-    }
+    let mut hashing = encoder.finish().map_err(failed)?;
+    hashing.flush().map_err(failed)?;
+    let digest = hashing.digest();
+    drop(hashing);
+    draft.keep(part, digest.hex(), what)?;
+    Ok(digest.hex().to_owned())
 }

@@ -171,7 +171,7 @@ pub struct LocalPath {
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Build {
-    /// Packages that only this driver's build needs, by package family (`apt`, `dnf`, `zypper`); of `libc6-dev|libc-dev` the first that there is.
+    /// Packages that only this driver's build needs, by package family (`apt`, `dnf`, `zypper`, `pacman`); of `libc6-dev|libc-dev` the first that there is.
     #[serde(default)]
     pub packages: BTreeMap<String, Vec<String>>,
     /// The steps, in order.

@@ -12,10 +12,9 @@ use serde::de::DeserializeOwned;
 
 use crate::arch::Arch;
 use crate::image::contents::StoredImage;
-use crate::image::layer::Hashing;
 use crate::image::manifest::{Blob, DOCKER_LIST, DOCKER_MANIFEST, Descriptor, INDEX, Index, MANIFEST, Manifest, is_index};
 use crate::image::{FileError, INPUT_DIGEST};
-use crate::reference::{Digest, Reference};
+use crate::reference::{Digest, Hashing, Reference};
 
 use super::Registry;
 use super::error::{Action, Problem, RegistryError};

@@ -149,7 +149,7 @@ impl<'a> OwnContext<'a> {
             kernel_dir: recipe.kernel_dir,
             kernel_source: (distro.profile.family != Family::Apt).then_some(recipe.kernel_source),
             utsrelease: format!("\"{raw}\""),
-            build_from: if driver_packages.is_empty() { "toolchain" } else { "driver-toolchain" },
+            build_from: toolchain_with(&driver_packages),
             driver_packages,
             headers: fetched(&kernel.headers, distro, mirrors),
             headers_unneeded: distro.profile.kernels.headers_unneeded.iter().map(|pattern| format!("./{pattern}")).collect(),
@@ -181,6 +181,23 @@ impl<'a> TakenModule<'a> {
             install: module.install.as_str(),
         }
     }
+}
+
+/// The stage with everything that compiles, where these packages come on top of the usual ones.
+fn toolchain_with(driver_packages: &[String]) -> &'static str {
+    if driver_packages.is_empty() { "toolchain" } else { "driver-toolchain" }
+}
+
+/// The stage of a target's Dockerfile whose files are its toolchain.
+#[must_use]
+pub fn toolchain_stage(target: &Target) -> &'static str {
+    toolchain_with(&driver_packages(target))
+}
+
+/// Whether a target's toolchain has packages that only the driver needs.
+#[must_use]
+pub fn has_driver_toolchain(target: &Target) -> bool {
+    !driver_packages(target).is_empty()
 }
 
 /// What only the driver needs, each as a dependency that any of several packages may fulfil.

@@ -6,7 +6,7 @@
 
 use sha2::{Digest as _, Sha256};
 
-use super::{RenderError, dockerfile};
+use super::{RenderError, dockerfile, toolchain_stage};
 use crate::mirror::Mirrors;
 use crate::package::Package;
 use crate::plan::Target;
@@ -23,20 +23,6 @@ const CACHE: &str = "--mount=type=cache,id=kmodforge-packages,";
 const HEADERS: &str = "headers";
 const PROGRAMS: &str = "tools";
 
-/// The stage of a Dockerfile whose files are the toolchain.
-#[must_use]
-pub fn toolchain_stage(dockerfile: &str) -> &'static str {
-    if Stages::of(dockerfile).find(DRIVER_TOOLCHAIN).is_some() { DRIVER_TOOLCHAIN } else { "toolchain" }
-}
-
-const DRIVER_TOOLCHAIN: &str = "driver-toolchain";
-
-/// Whether a target's toolchain has packages that only the driver needs.
-#[must_use]
-pub fn has_driver_toolchain(target: &Target) -> bool {
-    dockerfile(target, &Mirrors::default()).is_ok_and(|text| toolchain_stage(&text) == DRIVER_TOOLCHAIN)
-}
-
 /// What a target's toolchain is made from, as a name for it: the steps of its stages, and the base image as far as it is known.
 ///
 /// # Errors
@@ -45,7 +31,7 @@ pub fn toolchain_key(target: &Target, base: Option<&Digest>) -> Result<String, R
     let text = dockerfile(target, &Mirrors::default())?;
     let stages = Stages::of(&text);
     let mut hash = Sha256::new();
-    for stage in stages.needed_for(toolchain_stage(&text)) {
+    for stage in stages.needed_for(toolchain_stage(target)) {
         for line in stage.text.lines().filter(|line| !line.starts_with('#') && !line.is_empty()) {
             hash.update(line);
             hash.update("\n");
@@ -74,7 +60,7 @@ pub fn signatures(target: &Target) -> impl Iterator<Item = (String, String)> {
 pub fn offline_dockerfile(target: &Target, mirrors: &Mirrors) -> Result<String, RenderError> {
     let online = dockerfile(target, mirrors)?;
     let stages = Stages::of(&online);
-    let replaced = stages.ancestors(toolchain_stage(&online));
+    let replaced = stages.ancestors(toolchain_stage(target));
     let mut text =
         format!("{}\n# Compiler and build tools, as a builder with a network has left them.\nFROM scratch AS base\nADD {TOOLCHAIN} /\n", stages.title);
     for stage in &replaced {

@@ -18,14 +18,14 @@ use crate::stack::{kept, mirrors, registry, run, scratch, setting, skopeo_copy, 
 const REPOSITORY: &str = "families";
 
 /// A kernel that the stand-in has.
-struct Kernel {
+struct Offer {
     distro: String,
     release: String,
     kernel: String,
 }
 
 struct Standin {
-    kernels: Vec<Kernel>,
+    kernels: Vec<Offer>,
     /// What is served in place of the servers of RPM distributions.
     site: PathBuf,
     /// The `profiles:` and `mirrors:` of a project file.
@@ -61,10 +61,10 @@ fn standin() -> &'static Standin {
     })
 }
 
-fn kernel(line: &str) -> Kernel {
+fn kernel(line: &str) -> Offer {
     let words: Vec<_> = line.split(' ').map(str::to_owned).collect();
     let [distro, release, kernel] = words.try_into().unwrap();
-    Kernel { distro, release, kernel }
+    Offer { distro, release, kernel }
 }
 
 fn skopeo_push(layout: &Path, image: &str) {
@@ -73,9 +73,9 @@ fn skopeo_push(layout: &Path, image: &str) {
 }
 
 /// Lines of `mirrors.images`: the stand-in in place of the distributions' images.
-fn mirrored_images(kernels: &[Kernel], base: &str) -> String {
+fn mirrored_images(kernels: &[Offer], base: &str) -> String {
     let catalog = Catalog::embedded().unwrap();
-    let official = |kernel: &Kernel| catalog.distro(&kernel.distro).unwrap().release(&kernel.release).unwrap().base_image.clone();
+    let official = |kernel: &Offer| catalog.distro(&kernel.distro).unwrap().release(&kernel.release).unwrap().base_image.clone();
     kernels.iter().map(official).fold(String::new(), |mut lines, official| {
         let _ = writeln!(lines, "    \"{official}\": \"{base}\"");
         lines
@@ -133,9 +133,8 @@ pub(crate) fn forge_of(distro: &str) -> Forge {
 fn built() -> &'static Forge {
     static BUILT: OnceLock<Forge> = OnceLock::new();
     BUILT.get_or_init(|| {
-        let row = |Kernel { distro, kernel, .. }: &Kernel| {
-            format!("  - {{drivers: [v4l2loopback], distros: [{distro}], kernels: [\"{kernel}\"], arches: [amd64]}}\n")
-        };
+        let row =
+            |Offer { distro, kernel, .. }: &Offer| format!("  - {{drivers: [v4l2loopback], distros: [{distro}], kernels: [\"{kernel}\"], arches: [amd64]}}\n");
         let rows: String = standin().kernels.iter().map(row).collect();
         let forge = Forge::mirrored(REPOSITORY, &rows, &standin().project).with_builder(setting("KMODFORGE_TEST_BUILDKIT"));
         forge.run(&["build", "--push"]).expect(0);
@@ -147,7 +146,7 @@ fn built() -> &'static Forge {
 fn each_distribution_gets_a_checked_image_through_its_package_manager() {
     let forge = built();
     let mut seen = BTreeMap::new();
-    for Kernel { distro, release, kernel } in &standin().kernels {
+    for Offer { distro, release, kernel } in &standin().kernels {
         let target = forge.target("v4l2loopback", kernel);
         assert_eq!((target.outcome, target.target.distro.as_str(), target.target.distro_release.as_str()), (Outcome::Built, distro.as_str(), release.as_str()));
         // Where the usual compiler is 11, 12 was installed beside it, since the kernel's configuration names it.

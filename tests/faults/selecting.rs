@@ -102,7 +102,7 @@ async fn a_release_that_nobody_or_too_many_recognise() {
     told += &world.refused(&["--kernel", "6.1.0-56-amd64"]).await;
     assert_data_eq!(
         told,
-        str![[r#"
+        str![[r"
 error: no distro profile recognises `6.6.93+`
   looked at  almalinux, amazon-2, amazon-2023, arch, azurelinux, centos-stream, debian, fedora, opensuse-leap, oracle, rhel, rocky, sles, ubuntu
   help       add a profile for its distribution: --profiles DIR
@@ -112,7 +112,7 @@ error: `6.1.0-56-amd64` can be a kernel of debian and of otherix
   help      say which one it is: --distro otherix
 exit 2
 
-"#]]
+"]]
     );
     world.run(&["plan", "--driver", "kmf", "--kernel", "6.1.0-56-amd64", "--distro", "otherix", "--repo", "REPO"]).await.ended(0);
 }
