@@ -28,7 +28,7 @@ opensuse-leap 15.6 kernel-default-devel 6.4.0-150600.23.25.2       download.open
 amazon-2023   2023 kernel6.12-devel 6.12.64-87.122.amzn2023        cdn.amazonlinux.com/al2023/core/guids/0/x86_64 other:gcc12:/usr/bin/gcc12-gcc
 '
 # Keys that the profiles name, in the base image.
-readonly KEYS='fedora-43-primary centosofficial-SHA256 Rocky-9 AlmaLinux-9 oracle amazon-linux-2023'
+readonly KEYS='fedora-43-primary centosofficial-SHA256 Rocky-9 AlmaLinux-9 oracle amazon-linux-2023 redhat-release'
 
 # spec NAME VERSION-REVISION ARCH [LINE]: a package of the files below $STAGE/NAME; the default package of a specification is not made.
 spec() {

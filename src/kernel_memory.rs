@@ -26,17 +26,21 @@ impl KernelMemory {
         Self { directory: cache.join("kernels") }
     }
 
-    fn file(&self, kernel: &PublishedKernel, ending: &str) -> PathBuf {
+    /// None for a kernel whose headers an image has: the image may be another tomorrow.
+    fn file(&self, kernel: &PublishedKernel, ending: &str) -> Option<PathBuf> {
+        if kernel.headers.is_empty() {
+            return None;
+        }
         let mut hash = Sha256::new();
         for package in &kernel.headers {
             hash.update(&package.sha256);
         }
-        self.directory.join(format!("{}.{ending}.zst", Digest::from_sha256(&hash.finalize().into()).hex()))
+        Some(self.directory.join(format!("{}.{ending}.zst", Digest::from_sha256(&hash.finalize().into()).hex())))
     }
 
     /// The kernel's configuration, if it was seen; an unreadable file counts as not seen.
     pub fn config(&self, kernel: &PublishedKernel) -> Option<KernelConfig> {
-        let text = zstd::decode_all(std::fs::File::open(self.file(kernel, CONFIG)).ok()?).ok()?;
+        let text = zstd::decode_all(std::fs::File::open(self.file(kernel, CONFIG)?).ok()?).ok()?;
         Some(KernelConfig::parse(&String::from_utf8_lossy(&text)))
     }
 
@@ -45,7 +49,7 @@ impl KernelMemory {
     /// # Errors
     /// When the cache folder cannot be written.
     pub fn remember(&self, kernel: &PublishedKernel, config: &[u8]) -> io::Result<()> {
-        self.keep(config, &self.file(kernel, CONFIG))
+        self.keep(config, self.file(kernel, CONFIG))
     }
 
     /// Writes the kernel's evidence to a file, a tar as the builder made it; false if it was not seen, or cannot be read any more.
@@ -53,7 +57,9 @@ impl KernelMemory {
     /// # Errors
     /// When the file cannot be written.
     pub fn evidence(&self, kernel: &PublishedKernel, to: &Path) -> io::Result<bool> {
-        let Some(bytes) = std::fs::File::open(self.file(kernel, EVIDENCE)).ok().and_then(|file| zstd::decode_all(file).ok()) else { return Ok(false) };
+        let Some(bytes) = self.file(kernel, EVIDENCE).and_then(|file| std::fs::File::open(file).ok()).and_then(|file| zstd::decode_all(file).ok()) else {
+            return Ok(false);
+        };
         std::fs::write(to, bytes)?;
         Ok(true)
     }
@@ -63,10 +69,11 @@ impl KernelMemory {
     /// # Errors
     /// When the tar cannot be read, or the cache folder not written.
     pub fn remember_evidence(&self, kernel: &PublishedKernel, tar: &Path) -> io::Result<()> {
-        self.keep(std::fs::File::open(tar)?, &self.file(kernel, EVIDENCE))
+        self.keep(std::fs::File::open(tar)?, self.file(kernel, EVIDENCE))
     }
 
-    fn keep(&self, content: impl io::Read, path: &Path) -> io::Result<()> {
+    fn keep(&self, content: impl io::Read, path: Option<PathBuf>) -> io::Result<()> {
+        let Some(path) = path else { return Ok(()) };
         std::fs::create_dir_all(&self.directory)?;
         let mut file = tempfile::NamedTempFile::new_in(&self.directory)?;
         zstd::stream::copy_encode(content, &mut file, 3)?;
@@ -107,11 +114,20 @@ mod tests {
     }
 
     #[test]
+    fn nothing_is_remembered_of_what_an_image_has() {
+        let cache = tempfile::tempdir().unwrap();
+        let memory = KernelMemory::new(cache.path());
+        let held = PublishedKernel { headers: Vec::new(), headers_image: Some("registry.example/devel:1".into()), ..kernel("6.1.0-56-amd64") };
+        memory.remember(&held, b"CONFIG_X=y\n").unwrap();
+        assert!(memory.config(&held).is_none());
+    }
+
+    #[test]
     fn a_damaged_memory_is_no_memory() {
         let cache = tempfile::tempdir().unwrap();
         let memory = KernelMemory::new(cache.path());
         memory.remember(&kernel("6.1.0-56-amd64"), b"CONFIG_X=y\n").unwrap();
-        std::fs::write(memory.file(&kernel("6.1.0-56-amd64"), CONFIG), b"not zstd").unwrap();
+        std::fs::write(memory.file(&kernel("6.1.0-56-amd64"), CONFIG).unwrap(), b"not zstd").unwrap();
         assert!(memory.config(&kernel("6.1.0-56-amd64")).is_none());
         std::fs::write(cache.path().join("occupied"), b"").unwrap();
         assert!(KernelMemory::new(&cache.path().join("occupied")).remember(&kernel("6.1.0-56-amd64"), b"").is_err());

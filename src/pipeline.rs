@@ -220,7 +220,7 @@ pub fn blank_record(target: &Target, outcome: Outcome, why: impl Into<String>) -
         index_digest: None,
         input_digest: target.inputs.as_ref().map(|inputs| inputs.digest.to_string()).unwrap_or_default(),
         source: None,
-        headers: target.kernel.headers.iter().map(|package| format!("{} {}", package.name, package.version)).collect(),
+        headers: target.headers(),
         unverified: target.unverified.to_vec(),
         compiler: None,
         modules: target.driver.modules().iter().filter(|module| module.load).map(|module| module.name.clone()).collect(),

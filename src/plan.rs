@@ -195,6 +195,8 @@ pub struct Group {
     pub arches: Vec<Arch>,
     /// What to leave out.
     pub excludes: Vec<Exclude>,
+    /// Kernels whose headers an image has. Where there are any, nothing that repositories publish is selected.
+    pub in_image: Vec<PublishedKernel>,
 }
 
 /// Why a kernel's configuration does not satisfy these rules, if it is known and does not.
@@ -248,6 +250,17 @@ impl Target {
         label(&self.driver, &self.distro, &self.kernel, self.arch)
     }
 
+    /// The image that the modules are compiled in: the release's own, or the one that has the headers.
+    pub fn build_image(&self) -> &str {
+        self.kernel.headers_image.as_deref().unwrap_or(&self.distro.release.base_image)
+    }
+
+    /// What holds the headers, each with its version: packages, or an image.
+    pub fn headers(&self) -> Vec<String> {
+        let packages = self.kernel.headers.iter().map(|package| format!("{} {}", package.name, package.version));
+        packages.chain(self.kernel.headers_image.clone()).collect()
+    }
+
     /// Where the modules lie in the image, as far as that can be told before they are built.
     pub fn module_paths(&self) -> Vec<String> {
         let file = |module: &Module| match &module.file {
@@ -265,7 +278,7 @@ impl Target {
         Rollout {
             system: System {
                 id: node.os_release_id.clone().unwrap_or_else(|| self.distro.profile.id.to_string()),
-                version: self.distro.release.version.clone(),
+                version: self.distro.release.version.clone().filter(|_| node.has_release_version),
             },
             loads: self.driver.modules().iter().filter(|module| module.load).map(load).collect(),
             remove_first: profile.remove_first.clone(),

@@ -16,6 +16,7 @@ use crate::kernel::KernelRelease;
 use crate::kernel_selector::KernelSelector;
 use crate::mirror::Mirrors;
 use crate::profile::{Id, Profiles, Version};
+use crate::reference::Reference;
 use crate::yaml::{SettingsError, Source, read_settings};
 pub use boot::{Boot, BootSettings, Seconds};
 pub use check::Reason;
@@ -82,6 +83,9 @@ pub struct MatrixRow {
     /// Architectures. Left out: all that the distribution has.
     #[serde(default)]
     pub arches: Option<Vec<Arch>>,
+    /// Image that has the headers and the compiler of the kernels, in the place of packages, which are named exactly then; as `--headers-image`.
+    #[serde(default)]
+    pub headers_image: Option<Reference>,
     /// Combinations that are not built.
     #[serde(default)]
     pub exclude: Vec<Exclude>,

@@ -78,11 +78,14 @@ fn dependencies(target: &Target, run: &Run<'_>, dockerfile: &Blob) -> Vec<Value>
         json!({"name": "Dockerfile", "digest": {"sha256": dockerfile.digest.hex()}}),
         json!({"name": "driver profile", "uri": format!("drivers/{}.yaml", target.driver.profile.id), "digest": {"sha256": profile_digest(target).hex()}}),
     ];
-    let image = &target.distro.release.base_image;
+    let image = target.build_image();
     all.push(match run.base {
         Some(base) => json!({"name": "base image", "uri": image, "digest": {"sha256": base.hex()}}),
         None => json!({"name": "base image", "uri": image}),
     });
+    if target.kernel.headers_image.is_some() {
+        all.push(json!({"name": "base image of the programs", "uri": target.distro.release.base_image}));
+    }
     all.extend(run.firmware.iter().filter(|origin| origin.contains("://")).map(|origin| with_uri(json!({"name": "firmware"}), origin)));
     if let Some(sha256) = run.firmware_sha256 {
         all.push(json!({"name": "firmware files", "digest": {"sha256": sha256}}));

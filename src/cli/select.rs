@@ -6,6 +6,7 @@ use clap::Args;
 
 use super::values::{DistroArg, Fallback, SourceArg};
 use crate::arch::Arch;
+use crate::reference::Reference;
 
 /// Which targets: the project file's matrix, or drivers and kernels named on the command line.
 #[derive(Args, Clone, Debug, Default)]
@@ -47,6 +48,9 @@ pub struct SelectArgs {
     /// Also look for kernels in this fallback of the distro profile (`snapshot`), with its value if it takes one; may be repeated.
     #[arg(long = "fallback", value_name = "NAME[=VALUE]")]
     pub fallbacks: Vec<Fallback>,
+    /// Image that has the headers and the compiler of the kernels, in the place of packages: OpenShift's driver-toolkit, say.
+    #[arg(long, value_name = "IMAGE")]
+    pub headers_image: Option<Reference>,
     /// What is known about the source of `--source`.
     #[command(flatten)]
     pub about_source: SourceArgs,

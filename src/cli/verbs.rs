@@ -12,6 +12,7 @@ use super::select::{ClusterArgs, ProjectArgs, RegistryArgs, SelectArgs, SourceAr
 use super::sign::{SignArgs, SignCertArgs};
 use super::values::{DistroArg, SourceArg};
 use crate::arch::Arch;
+use crate::reference::Reference;
 
 /// Arguments of `plan`.
 #[derive(Args, Clone, Debug)]
@@ -116,6 +117,9 @@ pub struct VerifyArgs {
     /// Distribution whose headers to check against [default: the one that recognises the release].
     #[arg(long, value_name = "ID[:RELEASE]")]
     pub distro: Option<DistroArg>,
+    /// Image that has the headers and the compiler of the kernel, in the place of packages.
+    #[arg(long, value_name = "IMAGE")]
+    pub headers_image: Option<Reference>,
     /// Certificate, PEM or DER, whose owner must have signed every module.
     #[arg(long = "cert", value_name = "FILE")]
     pub certificate: Option<PathBuf>,

@@ -57,6 +57,7 @@ async fn plan(session: &Session, args: &FetchArgs, draft: &Draft, ui: &Ui) -> Re
     // What becomes of the modules later makes no difference to what they are built from.
     let compression = Compression::default();
     let plan = selection::plan(session, &args.select, &super::plan::arguments(compression, 0), ui).await?;
+    refuse_images(&plan)?;
     let registry = session.registry(&args.registry)?;
     let bases = selection::base_digests(session, &registry, &plan).await;
     for (reference, digest) in &bases {
@@ -76,6 +77,14 @@ async fn plan(session: &Session, args: &FetchArgs, draft: &Draft, ui: &Ui) -> Re
         driver_folders: session.driver_folders(&plan),
     };
     Ok((plan, options))
+}
+
+/// A bundle holds files; what an image has stays in a registry.
+fn refuse_images(plan: &Plan) -> Result<(), Failure> {
+    let Some(target) = plan.targets.iter().find(|target| target.kernel.headers_image.is_some()) else { return Ok(()) };
+    Err(Failure::new(Exit::Usage, format!("a bundle cannot hold the headers of {}", target.kernel.release))
+        .fact("because", format!("they are part of the image {}", target.build_image()))
+        .help("copy the image to a registry within reach, name that in `mirrors` → `images`, and build without a bundle"))
 }
 
 /// What a run works with.

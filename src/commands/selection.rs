@@ -1,6 +1,7 @@
 //! From the command line and the project file to a plan.
 
 pub mod cluster;
+pub mod in_image;
 pub mod modules;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -87,6 +88,9 @@ impl Request {
             (vec![ad_hoc(session, select, kernels, arches, ui).await?], None)
         } else if select.source.is_some() || matrix.is_empty() {
             return Err(nothing_selected(select, session.project.is_some()));
+        } else if select.headers_image.is_some() {
+            return Err(Failure::new(Exit::Usage, "`--headers-image` cannot be about a whole matrix")
+                .help("name driver and kernel too, or write it into the row: `headers_image: IMAGE`"));
         } else {
             let groups = matrix.iter().map(|entry| group_of(session, entry)).collect::<Result<_, Failure>>()?;
             (groups, Some(Filter::of(select, kernels)?))
@@ -182,7 +186,8 @@ fn group_for(session: &Session, select: &SelectArgs, drivers: Vec<ChosenDriver>,
         ([], []) => implied_arches(&distros, &kernels),
         ([], arches) | (arches, _) => arches.to_vec(),
     };
-    Ok(Group { drivers, distros, kernels, arches, excludes: Vec::new() })
+    let in_image = select.headers_image.as_ref().map(|image| in_image::kernels(image, &distros, &kernels)).transpose()?.unwrap_or_default();
+    Ok(Group { drivers, distros, kernels, arches, excludes: Vec::new(), in_image })
 }
 
 fn driver_selector(text: &str) -> Result<DriverSelector, Failure> {
@@ -275,7 +280,8 @@ fn group_of(session: &Session, row: &MatrixRow) -> Result<Group, Failure> {
             .collect::<Result<_, _>>()?,
     };
     let arches = row.arches.clone().unwrap_or_else(|| implied_arches(&distros, &row.kernels));
-    Ok(Group { drivers, distros, kernels: row.kernels.clone(), arches, excludes: row.exclude.clone() })
+    let in_image = row.headers_image.as_ref().map(|image| in_image::kernels(image, &distros, &row.kernels)).transpose()?.unwrap_or_default();
+    Ok(Group { drivers, distros, kernels: row.kernels.clone(), arches, excludes: row.exclude.clone(), in_image })
 }
 
 /// Options that narrow a project's matrix.
@@ -436,7 +442,7 @@ pub async fn base_digests(session: &Session, registry: &Registry, plan: &Plan) -
     if let Some(bundle) = session.fetcher.bundle() {
         return bundle.contents().base_images.clone();
     }
-    let images: BTreeSet<_> = plan.targets.iter().map(|target| target.distro.release.base_image.clone()).collect();
+    let images: BTreeSet<_> = plan.targets.iter().map(|target| target.build_image().to_owned()).collect();
     let mirrors = session.mirrors();
     let asking = images.into_iter().map(|image| {
         let reference = mirrors.image(&image).parse::<Reference>();
@@ -457,7 +463,7 @@ pub async fn settle(plan: &mut Plan, registry: &Registry, bases: &BTreeMap<Strin
         .try_collect()
         .await?;
     for target in &mut plan.targets {
-        let base = bases.get(&target.distro.release.base_image);
+        let base = bases.get(target.build_image());
         let published = answers.get(&target.image).and_then(Option::as_ref);
         target.state = state_of(target, published, base, force);
         // Modules that only the build has told are told by the image now.

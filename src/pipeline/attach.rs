@@ -143,7 +143,7 @@ impl Story<'_> {
             source: (&gathered.facts.source.0, &gathered.facts.source.1),
             firmware: &gathered.facts.firmware,
             firmware_sha256: gathered.firmware_sha256.as_deref(),
-            base: options.base_digests.get(&self.target.distro.release.base_image),
+            base: options.base_digests.get(self.target.build_image()),
             compiler: self.record.compiler.as_deref().unwrap_or_default(),
             epoch: options.epoch,
             compression: options.compression.name(),

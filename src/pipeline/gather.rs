@@ -100,7 +100,7 @@ impl Gathering<'_> {
 
     /// The target's toolchain: installed once by the builder, for whoever needs it first.
     async fn toolchain(&self, story: &mut Story<'_>, toolchains: &Toolchains) -> Result<(), TargetError> {
-        let base = self.workshop.options.base_digests.get(&story.target.distro.release.base_image);
+        let base = self.workshop.options.base_digests.get(story.target.build_image());
         let key = render::toolchain_key(&story.target, base)?;
         story.enter(Phase::Toolchain);
         toolchains.made.get(key.clone(), || self.install(story, &key, toolchains)).await

@@ -66,7 +66,7 @@ impl Inspection {
 pub fn kernel_facts(target: &Target, artifacts: &Artifacts) -> Result<KernelFacts, TargetError> {
     let symvers = text(artifacts, "evidence/Module.symvers")?;
     let reference = artifacts.read("evidence/reference.ko")?;
-    let headers = target.kernel.headers.first().map(|package| format!("{} {}", package.name, package.version));
+    let headers = target.headers().into_iter().next();
     Ok(KernelFacts {
         release: target.kernel.release.clone(),
         arch: target.arch,

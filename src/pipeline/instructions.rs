@@ -40,7 +40,7 @@ impl Instructions {
         for (path, url) in render::signatures(target) {
             files.extend(signature(fetcher, &url).await?.map(|bytes| ContextFile { path, content: Content::Bytes(bytes.into()) }));
         }
-        let (key, what) = (render::toolchain_key(target, base_digests.get(&target.distro.release.base_image))?, toolchain_name(target));
+        let (key, what) = (render::toolchain_key(target, base_digests.get(target.build_image()))?, toolchain_name(target));
         let toolchain = super::target::blocking(move || {
             let (path, sha256) = bundle.toolchain(&key, &what).map_err(FetchError::from)?;
             Ok(Content::File { path, sha256: sha256.to_owned() })

@@ -332,7 +332,7 @@ impl<'a> Story<'a> {
     fn spec(&self) -> ImageSpec {
         let options = &self.workshop.options;
         let mut labels = render::labels(&self.target);
-        labels.extend(render::input_annotations(&self.target, options.base_digests.get(&self.target.distro.release.base_image)));
+        labels.extend(render::input_annotations(&self.target, options.base_digests.get(self.target.build_image())));
         if let Some(signer) = &self.record.signer {
             labels.extend(render::signer_labels(signer));
         }

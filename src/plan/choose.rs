@@ -8,6 +8,7 @@ use crate::arch::Arch;
 use crate::kernel::{KernelRelease, KernelVersion, nearest};
 use crate::kernel_selector::KernelSelector;
 use crate::package::{Package, PublishedKernel, PublishedRelease};
+use crate::profile::distro::{DistroProfile, Release};
 use crate::profile::driver::{ConfigRule, DriverProfile, Unsupported};
 use crate::profile::{Id, Version};
 
@@ -141,14 +142,18 @@ impl<'a> Planner<'a> {
         if let Some(known) = stock.toolchains.get(compiler) {
             return known.clone();
         }
-        let toolchain = find_toolchain(&stock.distro, stock.index, stock.arch, self.known.build_arch, compiler);
+        let toolchain = match kernel.headers_image {
+            // What it has is installed, and for its own architecture.
+            Some(_) => Ok(Arc::new(PlannedToolchain { build_arch: stock.arch, compiler: compiler.to_owned(), cross: String::new(), packages: Vec::new() })),
+            None => find_toolchain(&stock.distro, stock.index, stock.arch, self.known.build_arch, compiler),
+        };
         stock.toolchains.insert(compiler.to_owned(), toolchain.clone());
         toolchain
     }
 }
 
 /// The kernels of each release that some selector of the group matches; a kernel that several releases publish is taken from the first.
-fn stocks<'a>(known: &Known<'a>, group: &Group) -> Result<Vec<Stock<'a>>, PlanError> {
+fn stocks<'a>(known: &Known<'a>, group: &'a Group) -> Result<Vec<Stock<'a>>, PlanError> {
     let mut matched = vec![false; group.kernels.len()];
     let mut taken = HashSet::new();
     let mut stocks = Vec::new();
@@ -158,7 +163,11 @@ fn stocks<'a>(known: &Known<'a>, group: &Group) -> Result<Vec<Stock<'a>>, PlanEr
             let of_release = |index: &&PublishedRelease| index.distro == profile.id.as_str() && index.release == release.id.as_str();
             for index in known.indexes.iter().filter(of_release) {
                 let Some(arch) = group.arches.iter().copied().find(|arch| arch.oci() == index.arch) else { continue };
-                let mut kernels = select(&index.kernels, &group.kernels, &mut matched);
+                let mut kernels = if group.in_image.is_empty() {
+                    select(&index.kernels, &group.kernels, &mut matched)
+                } else {
+                    of_image(group, profile, (release, arch), &mut matched)
+                };
                 kernels.retain(|kernel| taken.insert((profile.id.as_str(), &kernel.release, arch)));
                 stocks.push(Stock {
                     index,
@@ -201,6 +210,20 @@ fn select<'a>(kernels: &'a [PublishedKernel], selectors: &[KernelSelector], matc
     kernels.iter().zip(selected).filter_map(|(kernel, selected)| selected.then_some(kernel)).collect()
 }
 
+/// The kernels of an image that can be of a release and an architecture, as far as their names tell.
+fn of_image<'a>(group: &'a Group, profile: &DistroProfile, (release, arch): (&Release, Arch), matched: &mut [bool]) -> Vec<&'a PublishedKernel> {
+    let fits = |kernel: &&PublishedKernel| {
+        profile
+            .recognise(&kernel.release)
+            .is_some_and(|told| told.release.is_none_or(|told| told == release.id.as_str()) && told.arch.is_none_or(|told| told == arch))
+    };
+    let kernels: Vec<_> = group.in_image.iter().filter(fits).collect();
+    for (selector, matched) in group.kernels.iter().zip(matched) {
+        *matched |= kernels.iter().any(|kernel| selector.matches(&kernel.release));
+    }
+    kernels
+}
+
 /// The compiler's packages for a target architecture, if the release has them.
 fn find_toolchain(distro: &PlannedDistro, index: &PublishedRelease, arch: Arch, build_arch: Arch, compiler: &str) -> Result<Arc<PlannedToolchain>, Reason> {
     let rules = &distro.profile.toolchain;
@@ -235,6 +258,7 @@ fn no_kernel(selector: &KernelSelector, group: &Group, asked: &[Stock<'_>]) -> P
         ),
         nearest: nearest(releases, &selector.to_string(), 3),
         list_command: format!("kmodforge kernels list{}", profiles().next().map(|profile| format!(" --distro {}", profile.id)).unwrap_or_default()),
+        in_image: profiles().find_map(|profile| profile.kernels.in_image.clone()),
         fallbacks: fallbacks.map(|fallback| fallback.id.to_string()).collect::<BTreeSet<_>>().into_iter().collect(),
     }
 }

@@ -161,6 +161,46 @@ fn a_kernel_that_nobody_publishes_is_answered_with_the_nearest() {
     assert_eq!(failure.help, ["list them: kmodforge kernels list --distro debian"]);
 }
 
+/// A kernel that no repository has, with the headers of an image.
+fn held(release: &str) -> PublishedKernel {
+    PublishedKernel { headers: Vec::new(), headers_image: Some("registry.example/devel:1".into()), compilers: Vec::new(), ..kernel(release) }
+}
+
+#[test]
+fn a_kernel_whose_headers_an_image_has_needs_no_repository() {
+    let group = Group { in_image: vec![held("6.1.0-57-amd64")], ..group(&["v4l2loopback"], &["6.1.0-57-amd64"]) };
+    let plan = plan_of(group, &[PublishedRelease { compilers: Vec::new(), ..index(&["6.1.0-56-amd64"]) }]).unwrap();
+    let [target] = &plan.targets[..] else { panic!("{plan:?}") };
+    assert_eq!((target.kernel.release.as_str(), target.build_image()), ("6.1.0-57-amd64", "registry.example/devel:1"));
+    assert_eq!(target.headers(), ["registry.example/devel:1"]);
+    // Nothing is installed, and the programs are the release's as ever.
+    assert!(target.toolchain.packages.is_empty() && !target.runtime.is_empty());
+    assert_eq!(serde_json::to_value(PlanView::from(&plan)).unwrap()["targets"][0]["base_image"], "registry.example/devel:1");
+}
+
+#[test]
+fn an_image_is_for_the_architecture_that_the_kernel_names() {
+    let arm64 = PublishedRelease { arch: "arm64".into(), ..index(&[]) };
+    let group = Group { in_image: vec![held("6.1.0-57-arm64")], arches: Arch::ALL.to_vec(), ..group(&["v4l2loopback"], &["6.1.0-57-arm64"]) };
+    let plan = plan_of(group, &[index(&["6.1.0-56-amd64"]), arm64]).unwrap();
+    let [target] = &plan.targets[..] else { panic!("{plan:?}") };
+    assert_eq!((target.arch, target.toolchain.build_arch), (Arch::Arm64, Arch::Arm64), "its compiler is not one that crosses");
+}
+
+#[test]
+fn a_kernel_that_only_an_image_can_have_is_answered_with_how_to_get_one() {
+    let mut group = group(&["v4l2loopback"], &["6.1.0-57-amd64"]);
+    let mut profile = distro().as_ref().clone();
+    profile.kernels.in_image = Some("ask the vendor".into());
+    group.distros = vec![(Arc::new(profile), None)];
+    let failure = Failure::from(plan_of(group, &[index(&[])]).unwrap_err());
+    assert_eq!(
+        failure.to_string(),
+        "error: no kernel of debian matches `6.1.0-57-amd64`\n  because   the headers of these kernels are in no repository: an image has them\n  \
+         help      name the release exactly, and the image: --headers-image IMAGE (ask the vendor)"
+    );
+}
+
 #[test]
 fn the_json_of_a_plan_says_everything_that_was_decided() {
     let plan = plan(&["v4l2loopback", "wireguard"], &["6.1.0-56-amd64"]).unwrap();

@@ -84,7 +84,7 @@ impl<'a> From<&'a Target> for TargetView<'a> {
             input_digest: target.inputs.as_ref().map(|inputs| inputs.digest.as_str()),
             licence: &target.driver.profile.licence,
             modules: target.driver.modules().iter().map(|module| module.name.as_str()).collect(),
-            base_image: &target.distro.release.base_image,
+            base_image: target.build_image(),
             compiler: &target.toolchain.compiler,
             build_arch: target.toolchain.build_arch.oci(),
             toolchain: &target.toolchain.packages,

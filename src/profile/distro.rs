@@ -104,6 +104,10 @@ pub struct KernelRules {
     /// `usr/share/*`. They are not unpacked.
     #[serde(default)]
     pub headers_unneeded: Vec<String>,
+    /// For kernels whose headers are in no repository: which image has them, in words that messages show: `oc adm release info --image-for=driver-toolkit`.
+    /// Whoever builds names it: `--headers-image IMAGE`.
+    #[serde(default)]
+    pub in_image: Option<String>,
     /// Directory of the headers; `{kernel}` is the release: `/usr/src/linux-headers-{kernel}`. `{kernel_base}` is the release up to its last `-`,
     /// `{kernel_flavour}` what follows, `{machine}` the architecture as `uname -m` names it.
     pub directory: String,
@@ -263,6 +267,9 @@ pub struct Node {
     /// `ID` of the nodes' `/etc/os-release`, where it is not the profile's `id`.
     #[serde(default)]
     pub os_release_id: Option<String>,
+    /// Whether `VERSION_ID` of the nodes' `/etc/os-release` is the `version` of their release.
+    #[serde(default = "yes")]
+    pub has_release_version: bool,
 }
 
 /// What a machine with DKMS has, and its scripts and Makefiles may rely on.

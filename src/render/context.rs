@@ -52,9 +52,9 @@ pub(super) struct OwnContext<'a> {
     driver: &'a str,
     kernel: &'a str,
     kernel_dir: String,
-    /// Not in the family apt, whose packages make all links.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    kernel_source: Option<String>,
+    kernel_source: String,
+    /// The image that has the headers; empty where packages have them.
+    headers_image: String,
     utsrelease: String,
     driver_packages: Vec<String>,
     headers: Vec<Fetched<'a>>,
@@ -147,7 +147,8 @@ impl<'a> OwnContext<'a> {
             driver: driver.profile.id.as_str(),
             kernel: raw,
             kernel_dir: recipe.kernel_dir,
-            kernel_source: (distro.profile.family != Family::Apt).then_some(recipe.kernel_source),
+            kernel_source: recipe.kernel_source,
+            headers_image: kernel.headers_image.as_deref().map(|image| mirrors.image(image)).unwrap_or_default(),
             utsrelease: format!("\"{raw}\""),
             build_from: toolchain_with(&driver_packages),
             driver_packages,

@@ -16,7 +16,7 @@ use crate::reference::Digest;
 use crate::template;
 
 /// Version of what a build leaves behind; grows whenever the same inputs give another image.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 
 /// Annotations that tell a later run what an image was made from.
 pub fn input_annotations(target: &Target, base: Option<&Digest>) -> BTreeMap<String, String> {
@@ -117,7 +117,7 @@ impl Digester<'_> {
         };
         let parts = [
             ("source", hash(&(sources.iter().map(source_identity).collect::<Vec<_>>(), firmware))),
-            ("kernel", hash(&kernel.headers.iter().map(|package| &package.sha256).collect::<Vec<_>>())),
+            ("kernel", hash(&(kernel.headers.iter().map(|package| &package.sha256).collect::<Vec<_>>(), &kernel.headers_image))),
             ("tools", hash(&runtime.iter().map(|package| &package.sha256).collect::<Vec<_>>())),
             ("recipe", hash(&(FORMAT, template, shared, own, super::scripts(target), arch, arguments))),
         ];

@@ -6,7 +6,7 @@ use crate::arch::Arch;
 use crate::catalog::Catalog;
 use crate::fixture;
 use crate::kernel::KernelRelease;
-use crate::package::PublishedRelease;
+use crate::package::{PublishedKernel, PublishedRelease};
 use crate::plan::{Group, Plan};
 use crate::profile::distro::Family;
 use crate::profile::driver::DriverProfile;
@@ -114,6 +114,7 @@ pub(super) fn built_in(driver: &str, version: &str, kernel: &str, arch: Arch) ->
         kernels: vec![kernel.parse().unwrap()],
         arches: vec![arch],
         excludes: Vec::new(),
+        in_image: Vec::new(),
     };
     fixture::plan_of(group, &[PublishedRelease { arch: arch.to_string(), ..fixture::index(&[kernel]) }]).unwrap().targets.remove(0)
 }
@@ -141,6 +142,9 @@ pub(super) const OF_DISTROS: &[(&str, &str, &str)] = &[
     ("centos-stream", "10", "6.12.0-150.el10.x86_64"),
     ("debian", "trixie", "6.12.117+deb13-amd64"),
     ("fedora", "43", "6.17.7-300.fc43.x86_64"),
+    ("flatcar", "any", "6.12.103-flatcar"),
+    ("gardenlinux", "any", "6.12.72-cloud-amd64"),
+    ("openshift", "9", "5.14.0-427.13.1.el9_4.x86_64"),
     ("opensuse-leap", "15.6", "6.4.0-150600.23.25-default"),
     ("oracle", "9", "5.15.0-313.189.5.el9uek.x86_64"),
     ("rhel", "9", "5.14.0-570.12.1.el9_6.x86_64"),
@@ -153,15 +157,23 @@ pub(super) fn of_distro(distro: &str, release: &str, kernel: &str) -> Target {
     let catalog = embedded();
     let profile = catalog.distro(distro).unwrap();
     let compiler = profile.release(release).unwrap().default_compiler.clone().unwrap();
+    let held = |kernel| PublishedKernel {
+        headers: Vec::new(),
+        headers_image: Some("registry.example/devel:1".to_owned()),
+        compilers: Vec::new(),
+        ..fixture::kernel(kernel)
+    };
+    let in_image = profile.kernels.in_image.iter().map(|_| held(kernel)).collect();
     let group = Group {
         drivers: vec![(catalog.driver("v4l2loopback").unwrap().clone().into(), None)],
         distros: vec![(profile.clone().into(), Some(release.parse().unwrap()))],
         kernels: vec![kernel.parse().unwrap()],
         arches: vec![Arch::Amd64],
         excludes: Vec::new(),
+        in_image,
     };
     let index = fixture::index(&[kernel]);
-    let kernels = index.kernels.iter().map(|kernel| crate::package::PublishedKernel { compilers: Vec::new(), ..kernel.clone() }).collect();
+    let kernels = index.kernels.iter().map(|kernel| PublishedKernel { compilers: Vec::new(), ..kernel.clone() }).collect();
     let index = PublishedRelease { distro: distro.into(), release: release.into(), compilers: vec![compiler], kernels, ..index };
     fixture::plan_of(group, &[index]).unwrap().targets.remove(0)
 }

@@ -122,6 +122,38 @@ fn serve(folder: PathBuf) -> String {
     address
 }
 
+/// The stand-ins' `profiles:` and `mirrors:`, with what some images and packages stand in for besides: from official names to official names.
+pub(crate) fn standin_mirrors(images: &[(&str, &str)], packages: &[(&str, &str)]) -> String {
+    let project = &standin().project;
+    // The longest prefix that has a line of its own.
+    let place = |official: &str| {
+        let lines = project.lines().filter_map(|line| match line.split('"').collect::<Vec<_>>()[..] {
+            [_, from, _, to, ..] => Some((from, to)),
+            _ => None,
+        });
+        let (from, to) = lines.filter(|(from, _)| official.starts_with(from)).max_by_key(|(from, _)| from.len()).unwrap();
+        official.replacen(from, to, 1)
+    };
+    let lines = |pairs: &[(&str, &str)]| pairs.iter().map(|(from, to)| format!("    \"{from}\": \"{}\"\n", place(to))).collect::<Vec<_>>().concat();
+    let with_images = project.replacen("  images:\n", &format!("  images:\n{}", lines(images)), 1);
+    with_images.replacen("  packages:\n", &format!("  packages:\n{}", lines(packages)), 1)
+}
+
+/// A distribution's headers, in one directory, unpacked; and the kernel's name in them.
+pub(crate) fn headers_of(distro: &str) -> (PathBuf, String) {
+    let kernel = standin().kernels.iter().find(|kernel| kernel.distro == distro).unwrap().kernel.clone();
+    let folder = kept("headers").join(&kernel);
+    let tree = folder.join("usr/src/kernels").join(&kernel);
+    if !tree.join("Makefile").exists() {
+        fs::create_dir_all(&folder).unwrap();
+        let packages = standin().site.join("repo.almalinux.org/almalinux/9/AppStream/x86_64/os/Packages");
+        let package =
+            fs::read_dir(packages).unwrap().map(|entry| entry.unwrap().path()).find(|path| path.to_str().unwrap().contains("/kernel-devel-")).unwrap();
+        run(Command::new("sh").args(["-c", "rpm2cpio \"$0\" | cpio -idm --quiet"]).arg(package).current_dir(&folder));
+    }
+    (tree, kernel)
+}
+
 /// A project with one kernel of a distribution of the stand-ins.
 pub(crate) fn forge_of(distro: &str) -> Forge {
     let kernel = &standin().kernels.iter().find(|kernel| kernel.distro == distro).unwrap().kernel;

@@ -380,3 +380,52 @@ exit 2
 "]]
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn headers_that_an_image_has() {
+    let world = World::new().await;
+    let image = ["--headers-image", "registry.example/devel:1"];
+    let mut told = String::new();
+    for (kernel, more) in [
+        ("latest", &image[..]),
+        ("6.1.*", &image),
+        ("5.14.0-503.11.1.el9_5.x86_64", &["--distro", "debian", "--headers-image", "registry.example/devel:1"]),
+        ("6.1.0-57-amd64", &["--headers-image", "Registry Example"]),
+    ] {
+        told += &world.refused(&[&["--kernel", kernel][..], more].concat()).await;
+    }
+    world.write("kmodforge.yaml", "matrix:\n  - {drivers: [kmf], distros: [debian], kernels: [latest], headers_image: \"registry.example/devel:1\"}\n");
+    told += &world.run(&["plan"]).await.errors();
+    told += &world.run(&[&["plan"][..], &image].concat()).await.errors();
+    world.write("kmodforge.yaml", "matrix:\n  - {drivers: [kmf], distros: [debian], kernels: [latest], headers_image: \"a b\"}\n");
+    told += &world.run(&["plan"]).await.errors();
+    assert_data_eq!(
+        told,
+        str![[r#"
+error: `latest` does not tell which kernel `registry.example/devel:1` has headers of
+  help      name the release exactly, as `uname -r` prints it
+exit 2
+error: `6.1.*` does not tell which kernel `registry.example/devel:1` has headers of
+  help      name the release exactly, as `uname -r` prints it
+exit 2
+error: `5.14.0-503.11.1.el9_5.x86_64` is no kernel of `debian`
+  help      see whose it is: kmodforge kernels match 5.14.0-503.11.1.el9_5.x86_64
+exit 2
+error: invalid value 'Registry Example' for '--headers-image <IMAGE>': `Registry Example` is not an image reference: repository names are lower case
+exit 2
+error: `latest` does not tell which kernel `registry.example/devel:1` has headers of
+  help      name the release exactly, as `uname -r` prints it
+exit 2
+error: `--headers-image` cannot be about a whole matrix
+  help      name driver and kernel too, or write it into the row: `headers_image: IMAGE`
+exit 2
+error: `a b` is not an image reference
+  --> kmodforge.yaml:2:75
+   |
+ 2 |   - {drivers: [kmf], distros: [debian], kernels: [latest], headers_image: "a b"}
+   |                                                                           ^^^^^ expected `registry/name[:tag][@sha256:…]` in lower case
+exit 2
+
+"#]]
+    );
+}

@@ -50,6 +50,9 @@ fn profiles_claim_no_other_proof_than_the_tests_have() {
     // Debian has dnf, and no tdnf.
     assert_eq!(claiming(Proof::SimilarClient), BTreeSet::from(["azurelinux".to_owned()]));
     assert_eq!(claiming(Proof::RealClient), &on_a_stand_in() - &claiming(Proof::SimilarClient));
+    // tests/e2e/in_image.rs builds for each of them.
+    let in_image = catalog.distro_entries().filter(|entry| entry.profile.kernels.in_image.is_some()).map(|entry| entry.profile.id.to_string());
+    assert_eq!(claiming(Proof::StandInImage), in_image.collect());
     // Every other test of tests/e2e builds for kernels from Debian's own mirrors.
     assert_eq!(claiming(Proof::RealMirror), BTreeSet::from(["debian".to_owned()]));
 }

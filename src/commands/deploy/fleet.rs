@@ -45,8 +45,22 @@ fn of_files(args: &FleetArgs) -> Result<Vec<TargetRecord>, Failure> {
 }
 
 fn is_selecting(select: &SelectArgs) -> bool {
-    let SelectArgs { project, drivers, source, kernels, kernels_from, cluster, module, distros, arches, repo, tag_template, fallbacks, about_source: _ } =
-        select;
+    let SelectArgs {
+        project,
+        drivers,
+        source,
+        kernels,
+        kernels_from,
+        cluster,
+        module,
+        distros,
+        arches,
+        repo,
+        tag_template,
+        fallbacks,
+        headers_image,
+        about_source: _,
+    } = select;
     project.file.is_some()
         || source.is_some()
         || kernels_from.is_some()
@@ -54,7 +68,7 @@ fn is_selecting(select: &SelectArgs) -> bool {
         || module.is_some()
         || repo.is_some()
         || tag_template.is_some()
-        || !(drivers.is_empty() && kernels.is_empty() && distros.is_empty() && arches.is_empty() && fallbacks.is_empty())
+        || !(drivers.is_empty() && kernels.is_empty() && distros.is_empty() && arches.is_empty() && fallbacks.is_empty() && headers_image.is_none())
 }
 
 /// What the registry has of the selected targets, as a run of `build` would record it.

@@ -88,7 +88,9 @@ impl<'a> Kernels<'a> {
         for version in &mut profile.versions {
             version.requires = Requirements::default();
         }
+        let in_image = self.args.headers_image.as_ref().map(|image| selection::in_image::kernels(image, &distros, &kernels)).transpose()?;
         let group = Group {
+            in_image: in_image.unwrap_or_default(),
             drivers: vec![(Arc::new(profile), driver.and_then(|(_, version)| version.clone()))],
             distros,
             kernels,

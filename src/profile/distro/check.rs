@@ -35,12 +35,12 @@ pub(super) fn check(profile: &DistroProfile, document: &Source) -> Result<(), Pr
 /// What each family cannot do without, and what it makes nothing of.
 fn check_family(checker: &Checker<'_>, profile: &DistroProfile) -> Result<(), ProfileError> {
     let (family, kernels, compiler) = (profile.family, &profile.kernels, &profile.toolchain.compiler);
-    let apt = family == Family::Apt;
+    let (apt, in_packages) = (family == Family::Apt, kernels.in_image.is_none());
     let (in_kernels, in_compiler) = (Trail::to("kernels"), Trail::to("toolchain").then("compiler"));
     let keys = [
-        ("headers_package", &in_kernels, kernels.headers_package.is_some(), apt, apt),
-        ("headers_dependencies", &in_kernels, kernels.headers_dependencies.is_some(), apt, true),
-        ("headers_versions", &in_kernels, !kernels.headers_versions.is_empty(), !apt, !apt),
+        ("headers_package", &in_kernels, kernels.headers_package.is_some(), apt && in_packages, apt),
+        ("headers_dependencies", &in_kernels, kernels.headers_dependencies.is_some(), apt && in_packages, true),
+        ("headers_versions", &in_kernels, !kernels.headers_versions.is_empty(), !apt && in_packages, !apt),
         ("from_dependencies", &in_compiler, compiler.from_dependencies.is_some(), false, true),
         ("cross_package", &in_compiler, compiler.cross_package.is_some(), false, apt),
         ("other_versions", &in_compiler, !compiler.other_versions.is_empty(), false, !apt),

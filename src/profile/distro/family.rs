@@ -84,6 +84,8 @@ pub enum Proof {
     RealClient,
     /// As `real-client`, with another client of the same repository format than the distribution has: dnf for tdnf.
     SimilarClient,
+    /// Modules were compiled and checked in an image that stands in for the distribution's, with the headers of another real kernel.
+    StandInImage,
     /// Its Dockerfile was rendered and read; nothing more.
     #[default]
     Rendered,
@@ -97,6 +99,7 @@ impl Proof {
             Self::RealMirror => "real mirror",
             Self::RealClient => "real client on a stand-in",
             Self::SimilarClient => "similar client on a stand-in",
+            Self::StandInImage => "stand-in image",
             Self::Rendered => "rendered only",
         }
     }

@@ -157,7 +157,8 @@ RUN --mount=type=bind,from=headers,source=/headers/usr/src,target=/usr/src \
     make -C /usr/src/linux-headers-6.1.0-56-arm64 M=/reference CROSS_COMPILE=aarch64-linux-gnu- CONFIG_DEBUG_INFO_BTF_MODULES='' kmodforge_reference.o; \
     aarch64-linux-gnu-strip --strip-debug -o /facts/reference.ko kmodforge_reference.o; \
     aarch64-linux-gnu-gcc-12 --version | head -n 1 > /facts/compiler; \
-    dpkg-query -W > /facts/packages
+    if command -v rpm > /dev/null; then rpm -qa --queryformat '%{NAME}\t%{VERSION}-%{RELEASE}\n'; \
+      elif command -v pacman > /dev/null; then pacman -Q; else dpkg-query -W; fi | sort > /facts/packages
 
 # dkms.conf is a program. It is run here, for a limited time, and what it has set is all that the build goes by.
 FROM driver-toolchain AS source
@@ -197,7 +198,7 @@ FROM scratch AS facts
 COPY --from=headers /facts/ /evidence/
 
 FROM scratch AS warm
-COPY --from=driver-toolchain /etc/debian_version /
+COPY --from=driver-toolchain /etc/os-release /
 
 FROM scratch AS evidence
 COPY --from=headers /facts/ /evidence/

@@ -40,13 +40,6 @@ RUN --mount=type=cache,id=kmodforge-installer-azurelinux-3.0-amd64,target=/var/c
     set --; for need in cpio:cpio curl:curl find:findutils; do type -P "${need%:*}" > /dev/null || set -- "$@" "${need#*:}"; done; \
     [ $# = 0 ] || kmodforge-install "$@"
 
-# Compiler and build tools: the same for all kernels of the release.
-FROM base AS usual
-RUN --mount=type=cache,id=kmodforge-installer-azurelinux-3.0-amd64,target=/var/cache/kmodforge-installer,sharing=locked \
-    --mount=type=secret,id=client-certificate,target=/etc/kmodforge/client.pem \
-    kmodforge-install gcc binutils diffutils elfutils-libelf-devel findutils gawk glibc-devel kernel-headers kmod make; \
-    rm -rf /usr/lib/modules; ln -s /usr/src/.modules /usr/lib/modules
-
 # Programs of the image: packages unpacked, files picked, nothing run. The same for every kernel of the release.
 FROM base AS tools
 RUN --mount=type=cache,id=kmodforge-packages,target=/var/cache/kmodforge \
@@ -142,6 +135,13 @@ RUN --mount=type=cache,id=kmodforge-packages,target=/var/cache/kmodforge \
       [ ! -d "$texts" ] || { mkdir -p "/tools/usr/share/licenses/$package"; cp -rL "$texts/." "/tools/usr/share/licenses/$package/"; }; \
     done
 
+# Compiler and build tools: the same for all kernels of the release.
+FROM base AS usual
+RUN --mount=type=cache,id=kmodforge-installer-azurelinux-3.0-amd64,target=/var/cache/kmodforge-installer,sharing=locked \
+    --mount=type=secret,id=client-certificate,target=/etc/kmodforge/client.pem \
+    kmodforge-install gcc binutils diffutils elfutils-libelf-devel findutils gawk glibc-devel kernel-headers kmod make; \
+    rm -rf /usr/lib/modules; ln -s /usr/src/.modules /usr/lib/modules
+
 # Headers of 6.6.134.1-2.azl3, unpacked without running any of their scripts.
 FROM base AS headers
 RUN --mount=type=cache,id=kmodforge-packages,target=/var/cache/kmodforge \
@@ -211,7 +211,8 @@ RUN --mount=type=bind,from=headers,source=/headers/usr/src,target=/usr/src \
     make -C /usr/src/linux-headers-6.6.134.1-2.azl3 M=/reference CONFIG_DEBUG_INFO_BTF_MODULES='' kmodforge_reference.o; \
     strip --strip-debug -o /facts/reference.ko kmodforge_reference.o; \
     gcc --version | head -n 1 > /facts/compiler; \
-    if command -v rpm > /dev/null; then rpm -qa --queryformat '%{NAME}\t%{VERSION}-%{RELEASE}\n'; else pacman -Q; fi | sort > /facts/packages
+    if command -v rpm > /dev/null; then rpm -qa --queryformat '%{NAME}\t%{VERSION}-%{RELEASE}\n'; \
+      elif command -v pacman > /dev/null; then pacman -Q; else dpkg-query -W; fi | sort > /facts/packages
 
 FROM toolchain AS build
 ADD source.tar /kmodforge/source/

@@ -151,7 +151,8 @@ RUN --mount=type=bind,from=headers,source=/headers/usr/src,target=/usr/src \
     make -C /usr/src/kernels/6.17.7-300.fc43.x86_64 M=/reference CONFIG_DEBUG_INFO_BTF_MODULES='' kmodforge_reference.o; \
     strip --strip-debug -o /facts/reference.ko kmodforge_reference.o; \
     gcc --version | head -n 1 > /facts/compiler; \
-    if command -v rpm > /dev/null; then rpm -qa --queryformat '%{NAME}\t%{VERSION}-%{RELEASE}\n'; else pacman -Q; fi | sort > /facts/packages
+    if command -v rpm > /dev/null; then rpm -qa --queryformat '%{NAME}\t%{VERSION}-%{RELEASE}\n'; \
+      elif command -v pacman > /dev/null; then pacman -Q; else dpkg-query -W; fi | sort > /facts/packages
 
 FROM toolchain AS build
 ADD source.tar /kmodforge/source/
