@@ -20,7 +20,7 @@ const FORMAT: u32 = 2;
 /// A place that holds a source.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub enum SourceSpec {
-    /// A tar archive, plain or compressed with gzip, xz or zstd.
+    /// A tar archive, plain or compressed with gzip, bzip2, xz or zstd.
     Archive {
         /// Where it is, by its official address.
         url: String,
@@ -336,8 +336,8 @@ fn tried(place: &str, error: FetchError) -> String {
 fn unusable(place: &str, error: UnpackError) -> Failure {
     let failed = |reason: String| Failure::new(Exit::Failed, format!("`{place}` cannot be used: {reason}"));
     match error {
-        UnpackError::NotAnArchive => failed(error.to_string()).help("expected a tar archive: plain, or compressed with gzip, xz or zstd"),
-        UnpackError::Compression(_) => failed(error.to_string()).help("expected a tar archive: plain, or compressed with gzip, xz or zstd; pack it again"),
+        UnpackError::NotAnArchive => failed(error.to_string()).help("expected a tar archive: plain, or compressed with gzip, bzip2, xz or zstd"),
+        UnpackError::Compression(_) => failed(error.to_string()).help("expected a tar archive: plain, or compressed with gzip, bzip2, xz or zstd; pack it again"),
         UnpackError::NotADeb(_) => {
             failed(error.to_string()).help("expected a binary package with `data.tar`; for a tar archive use `archive` in place of `deb`")
         }

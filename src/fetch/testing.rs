@@ -149,6 +149,14 @@ pub(crate) fn xz(bytes: &[u8]) -> Vec<u8> {
     packed
 }
 
+/// Compressed with bzip2.
+pub(crate) fn bz2(bytes: &[u8]) -> Vec<u8> {
+    use std::io::Read as _;
+    let mut packed = Vec::new();
+    bzip2::read::BzEncoder::new(bytes, bzip2::Compression::fast()).read_to_end(&mut packed).unwrap();
+    packed
+}
+
 /// Compressed with gzip.
 pub(crate) fn gz(bytes: &[u8]) -> Vec<u8> {
     use std::io::Write as _;

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 
+use bzip2::bufread::MultiBzDecoder;
 use flate2::bufread::MultiGzDecoder;
 use liblzma::bufread::XzDecoder;
 
@@ -85,7 +86,7 @@ pub(crate) fn decompress<'a>(mut reader: impl BufRead + 'a) -> Result<Box<dyn Re
         [0x1f, 0x8b, ..] => Box::new(MultiGzDecoder::new(reader)),
         [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Box::new(XzDecoder::new_multi_decoder(reader)),
         [0x28, 0xb5, 0x2f, 0xfd, ..] => Box::new(zstd::Decoder::with_buffer(reader).map_err(|error| UnpackError::damaged(&error))?),
-        [b'B', b'Z', b'h', ..] => return Err(UnpackError::Compression("bzip2")),
+        [b'B', b'Z', b'h', ..] => Box::new(MultiBzDecoder::new(reader)),
         [b'P', b'K', 3, 4, ..] => return Err(UnpackError::Compression("zip")),
         _ => Box::new(reader),
     })

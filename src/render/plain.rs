@@ -76,7 +76,7 @@ impl<'a> PlainContext<'a> {
             base_image: mirrors.image(&release.base_image),
             sources_list: all_sources(release, mirrors),
             headers_package: unmark(&quote_shell(&headers_package.replace("{kernel}", "\u{e000}"))),
-            packages: ["ca-certificates", "curl", "xz-utils", "zstd"]
+            packages: ["bzip2", "ca-certificates", "curl", "xz-utils", "zstd"]
                 .into_iter()
                 .chain(compiler)
                 .chain(profile.toolchain.packages.iter().map(String::as_str))

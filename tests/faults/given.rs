@@ -68,7 +68,7 @@ error: `http://SITE/gone.tar` does not exist: 404 Not Found
   help      check the address; a mirror may not have the file (any more)
 exit 1
 error: `http://SITE/page.tar` cannot be used: it is not a tar archive
-  help      expected a tar archive: plain, or compressed with gzip, xz or zstd
+  help      expected a tar archive: plain, or compressed with gzip, bzip2, xz or zstd
 exit 1
 error: `http://SITE/outside.tar` cannot be used: `camera/../../etc/cron.d/x` leads out of the archive
   help      such an entry could write outside of the source; nothing was unpacked

@@ -1,7 +1,7 @@
 use super::*;
 use crate::fetch::sha256;
 use crate::fetch::testing::Entry::{Device, Directory, File, HardLink, Link, Program};
-use crate::fetch::testing::{Entry, Server, archive, deb, fetcher, gz, xz};
+use crate::fetch::testing::{Entry, Server, archive, bz2, deb, fetcher, gz, xz};
 
 const SOURCE: [Entry<'_>; 4] =
     [Directory("./d-1.0/"), Program("./d-1.0/configure", b"#!"), File("./d-1.0/Makefile", b"obj-m"), File("./d-1.0/src/a.c", b"int")];
@@ -75,6 +75,7 @@ async fn the_same_files_give_the_same_bytes_whatever_they_come_in() {
         deb("data.tar.xz", &xz(&archive(&in_deb, 2))),
         deb("data.tar.zst/", &zstd),
         deb("data.tar.gz", &gz(&archive(&in_deb, 3))),
+        deb("data.tar.bz2", &bz2(&archive(&in_deb, 4))),
     ];
     let server = Server::start({
         let files: Vec<_> = [plain.clone(), packed.clone()].into_iter().chain(debs.clone()).collect();
@@ -180,9 +181,10 @@ async fn what_is_no_source_is_named() {
     let fails = async |bytes: &[u8], directory: &str| {
         prepare_bytes(bytes, 1, directory).await.unwrap_err().strip_prefix("error: `http://server/d.tar` cannot be used: ").unwrap().to_owned()
     };
-    let packing = "\n  help      expected a tar archive: plain, or compressed with gzip, xz or zstd";
+    let packing = "\n  help      expected a tar archive: plain, or compressed with gzip, bzip2, xz or zstd";
     assert_eq!(fails(b"<html>", ".").await, format!("it is not a tar archive{packing}"));
-    assert_eq!(fails(b"BZh91", ".").await, format!("it is compressed with bzip2, which is not supported{packing}; pack it again"));
+    assert_eq!(fails(b"PK\x03\x04", ".").await, format!("it is compressed with zip, which is not supported{packing}; pack it again"));
+    assert!(fails(b"BZh91AY", ".").await.starts_with("it is damaged: "));
     let cut = gz(&archive(&SOURCE, 0));
     assert!(fails(&cut[..cut.len() - 20], ".").await.starts_with("it is damaged: "));
     assert!(fails(&archive(&SOURCE, 0)[..1600], ".").await.starts_with("it is damaged: "));
