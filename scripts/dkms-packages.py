@@ -49,14 +49,19 @@ MARK = "--- dkms: "
 BY_DKMS = r"""
 set -eu
 apt-get install -y --no-install-recommends -o DPkg::Options::=--force-unsafe-io -o Acquire::Retries=3 "$1" > /tmp/apt.log 2>&1 || true
-for conf in $(dpkg -L "${1%%=*}" | grep '/dkms.conf$'); do
-    directory=${conf%/dkms.conf}
-    dkms add "$directory" > /dev/null 2>&1 || true
-done
+for conf in /usr/src/*/dkms.conf; do dkms add "${conf%/dkms.conf}" > /dev/null 2>&1 || true; done
 dkms status
-dkms status | sed -n 's#^\([^/,]*\)[/,] *\([^,:]*\)[,:].*#\1/\2#p' | sort -u | while read -r module; do
+known() { dkms status | sed -n 's#^\([^/,]*\)[/,] *\([^,:]*\)[,:].*#\1/\2#p' | sort -u; }
+for conf in $(dpkg -L "${1%%=*}" | grep '/dkms.conf$'); do
+    before=$(kernelver=$2 bash -c '. "$0" > /dev/null; printf "%s\n" "${BUILD_DEPENDS[@]}"' "$conf" < /dev/null)
+    for name in $before; do
+        known | sed -n "s#^$name/#&#p" | while read -r module; do dkms install "$module" -k "$2" < /dev/null > /tmp/before 2>&1 || tail -n 5 /tmp/before; done
+    done
+    directory=${conf%/dkms.conf}
+    module=$(known | while read -r module; do [ ! "/var/lib/dkms/$module/source" -ef "$directory" ] || echo "$module"; done)
+    [ -n "$module" ] || continue
     status=0
-    dkms build "$module" -k "$2" --force < /dev/null > /tmp/out 2>&1 || status=$?
+    dkms build "$module" -k "$2" < /dev/null > /tmp/out 2>&1 || status=$?
     cat /tmp/out
     cat "/var/lib/dkms/$module/build/make.log" "/var/lib/dkms/$module/$2/x86_64/log/make.log" 2> /dev/null || true
     echo "--- dkms: $module $status"

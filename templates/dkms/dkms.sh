@@ -185,7 +185,7 @@ records() {
     [ "$last" -ge 0 ] || fail 'it names no module: neither BUILT_MODULE_NAME nor DEST_MODULE_LOCATION is set'
     for ((index = 0; index <= last; index++)); do
         name=${BUILT_MODULE_NAME[index]-}
-        [ -n "$name" ] || [ "$last" != 0 ] || name=$name_of_package
+        [ -n "$name" ] || [ "$last" != 0 ] || name=${kmf[module]}
         [ -n "$name" ] || fail "record #$index has no BUILT_MODULE_NAME"
         for other in "$name" "${DEST_MODULE_NAME[index]-}"; do
             case $other in *.o | *.ko) fail "record #$index: \`$other\` ends in .o or .ko; expected the name alone" ;; esac
@@ -231,16 +231,34 @@ word() {
     if [[ $1 =~ ^[A-Za-z0-9][A-Za-z0-9._+~:-]*$ ]]; then printf '%s' "$1"; else printf '%s' "$2"; fi
 }
 
+# What packages have put below SOURCE_TREE, where this source may look for it. In a builder the headers are mounted over it, and what is added to
+# them is gone after a step. No links: `find` would not follow them.
+lay_out_packages() {
+    local directory
+    for directory in /usr/src.packages/*; do
+        [ ! -e "$directory" ] || [ -e "${kmf[source_tree]}/${directory##*/}" ] || cp -a "$directory" "${kmf[source_tree]}/"
+    done
+}
+
+# `lay_out FROM`: the source where `dkms add` finds it, of which the directory of the build is a copy.
+lay_out() {
+    local directory=${kmf[source_tree]}/${kmf[module]}-${kmf[module_version]}
+    [ -e "$directory" ] || cp -aT "$1" "$directory"
+}
+
 read_conf() {
     local reason
     [ -f "${kmf[source]}/dkms.conf" ] || fail "there is none in ${kmf[source]}"
     mkdir -p "${kmf[state]}" "${kmf[evidence]}"
+    lay_out_packages
     take "${kmf[name]}" "${kmf[version]}"
-    name_of_package=$(word "${PACKAGE_NAME-}" "${kmf[name]}")
-    local version
-    version=$(word "${PACKAGE_VERSION-}" "${kmf[version]}")
-    [ "$name_of_package/$version" = "${kmf[name]}/${kmf[version]}" ] || take "$name_of_package" "$version"
-    tree=${kmf[dkms_tree]}/$name_of_package/$version
+    kmf[module]=$(word "${PACKAGE_NAME-}" "${kmf[name]}") kmf[module_version]=$(word "${PACKAGE_VERSION-}" "${kmf[version]}")
+    tree=${kmf[dkms_tree]}/${kmf[module]}/${kmf[module_version]}
+    # It is read again where DKMS has it, and by the name that it gives itself.
+    lay_out "${kmf[source]}"
+    mkdir -p "$tree"
+    ln -sfn "${kmf[source_tree]}/${kmf[module]}-${kmf[module_version]}" "$tree/source"
+    take "${kmf[module]}" "${kmf[module_version]}"
     cp "${kmf[state]}/directives" "${kmf[evidence]}/dkms"
     reason=$(exclusion)
     if [ -n "$reason" ]; then
@@ -254,24 +272,19 @@ read_conf() {
     printf '%s' "${POST_BUILD-}" > "${kmf[state]}/post-build"
     [ ${#BUILD_DEPENDS[@]} = 0 ] || printf '%s\0' "${BUILD_DEPENDS[@]}" > "${kmf[state]}/depends"
     printf '%s' "$tree" > "${kmf[state]}/tree"
-    printf 'package %s %s\nruns    %s\n' "$name_of_package" "$version" "$(cat "${kmf[state]}/make")"
-    # The source moves to where DKMS builds it; builds find it by any of its names.
-    mkdir -p "$tree"
+    printf 'package %s %s\nruns    %s\n' "${kmf[module]}" "${kmf[module_version]}" "$(cat "${kmf[state]}/make")"
+    # The source moves to where DKMS builds it; what follows finds it by both names.
     mv -T "${kmf[source]}" "$tree/build"
     ln -s "$tree/build" "${kmf[source]}"
-    ln -s build "$tree/source"
 }
 
 # ---- build ---------------------------------------------------------------------------------------------------------------------
 
 # What a machine with DKMS has and a container lacks.
 furnish() {
-    local tool directory
-    # Packages may hold sources that this one refers to; the headers are mounted over them.
-    for directory in /usr/src.packages/*; do
-        [ ! -e "$directory" ] || [ -e "${kmf[source_tree]}/${directory##*/}" ] || ln -s "$directory" "${kmf[source_tree]}/"
-    done
-    ln -sfn "$tree/build" "${kmf[source_tree]}/${kmf[module]}-${kmf[module_version]}"
+    local tool
+    lay_out_packages
+    lay_out "$tree/build"
     mkdir -p "${kmf[state]}/bin"
     for tool in gcc cc; do
         command -v "$tool" > /dev/null || ln -sf "$(command -v "${kmf[compiler]}")" "${kmf[state]}/bin/$tool"
@@ -281,7 +294,10 @@ furnish() {
         printf '#!/bin/bash\n# The kernel that is built for, not the one that this machine runs.\n'
         printf 'case "$*" in -r | --kernel-release) echo %q ;; -m | --machine) echo %q ;; *) exec %q "$@" ;; esac\n' "${kmf[kernel]}" "${kmf[machine]}" "$(command -v uname)"
     } > "${kmf[state]}/bin/uname"
-    chmod 755 "${kmf[state]}/bin/uname"
+    # Sources that call make with an environment of their own (`env -i`) get the variables, too.
+    # shellcheck disable=SC2016
+    printf '#!/bin/bash\n[ -n "$MAKEFLAGS" ] || export MAKEFLAGS=%q\nexec %q "$@"\n' "-- ${kmf[variables]}" "$(command -v make)" > "${kmf[state]}/bin/make"
+    chmod 755 "${kmf[state]}"/bin/{uname,make}
     PATH=${kmf[state]}/bin:$PATH
     export PATH
     unset CXX CFLAGS CXXFLAGS LDFLAGS
@@ -357,7 +373,15 @@ build() {
         [ "$strip" = no ] || "${kmf[cross]}strip" -g "$file"
         # Only this copy, for scripts, gets the name that DKMS installs: the kernel knows a module by the name it was built with.
         cp "$file" "$saved/${installed##*/}.ko"
-        printf '%s\t%s\n' "$(realpath "$file")" "$destination" >> "${kmf[state]}/found"
+        file=$(realpath "$file")
+        case $file in "${kmf[source_tree]}"/*)
+            # What lies beside the headers is gone after the step.
+            mkdir -p "${kmf[state]}/built"
+            cp "$file" "${kmf[state]}/built/"
+            file=${kmf[state]}/built/${file##*/}
+            ;;
+        esac
+        printf '%s\t%s\n' "$file" "$destination" >> "${kmf[state]}/found"
     done < "${kmf[state]}/modules"
     script post-build
 }

@@ -164,7 +164,7 @@ RUN --mount=type=bind,from=headers,source=/headers/usr/src,target=/usr/src \
 FROM driver-toolchain AS source
 ADD source.tar /kmodforge/source/
 ADD dkms.sh /kmodforge/
-RUN --mount=type=bind,from=headers,source=/headers/usr/src,target=/usr/src \
+RUN --mount=type=bind,from=headers,source=/headers/usr/src,target=/usr/src,rw \
     bash /kmodforge/dkms.sh read kernel=6.1.0-56-arm64 kernel_dir=/usr/src/linux-headers-6.1.0-56-arm64 machine=aarch64 compiler=gcc-12 cross=aarch64-linux-gnu- source=/kmodforge/source/src name=v4l2loopback version=0.15.4 destination=updates/dkms 'variables=CROSS_COMPILE=aarch64-linux-gnu- CONFIG_DEBUG_INFO_BTF_MODULES=' limit=30
 
 FROM scratch AS conf
