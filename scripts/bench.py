@@ -351,8 +351,8 @@ class FakeArchive:
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
         address = f"http://127.0.0.1:{self.server.server_address[1]}"
         self.mirrors = (
-            f'mirrors:\n  packages:\n    "http://ftp.debian.org/debian": "{address}/debian"\n'
-            f'    "http://security.debian.org/debian-security": "{address}/security"\n'
+            f'mirrors:\n  packages:\n    "http://ftp.debian.org/debian": {{url: "{address}/debian", trusted: true}}\n'
+            f'    "http://security.debian.org/debian-security": {{url: "{address}/security", trusted: true}}\n'
         )
         return self
 
@@ -443,8 +443,8 @@ def verify_image(case, directory):
         return {"wall_s": statistics.median(one["wall_s"] for one in runs), "rss_mb": max(one["rss_mb"] for one in runs)} | sizes
 
 
-# In MB: nvidia-open's modules are 17 together without debugging information, its two firmware files 62.
-NVIDIA = {"nvidia": 11.7, "nvidia-uvm": 3.2, "nvidia-modeset": 1.8, "nvidia-drm": 0.2, "nvidia-peermem": 0.1}
+# In MB: nvidia-open's modules are 17 together without debugging information, its two firmware files 62. As long as the name of the module that they are made of.
+NVIDIA = {"nvidia_core0": 11.7, "nvidia_uvm_0": 3.2, "nvidia_mode0": 1.8, "nvidia_drm_0": 0.2, "nvidia_peer0": 0.1}
 NVIDIA_FIRMWARE = 31
 
 
@@ -475,7 +475,7 @@ def large_layout(small, large):
     with tempfile.TemporaryDirectory() as name:
         for part, megabytes in NVIDIA.items():
             plain, noise, made = (Path(name) / file for file in ("plain.ko", "noise", "made.ko"))
-            plain.write_bytes(module)
+            plain.write_bytes(module.replace(b"v4l2loopback", part.encode()))
             # Code compresses to about a third.
             noise.write_bytes(b"".join(os.urandom(1 << 10) + bytes(2 << 10) for _ in range(int(megabytes * 1e6) // 3072)))
             subprocess.run(["objcopy", "--add-section", f".bench={noise}", plain, made], check=True)
