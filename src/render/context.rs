@@ -37,6 +37,7 @@ pub(super) struct SharedContext<'a> {
     runtime_files: &'a [String],
     runtime_directories: Vec<&'a str>,
     runtime_links: Vec<Link<'a>>,
+    headers_unneeded: Vec<String>,
     /// Files with the keys of packages that are signed one by one.
     #[serde(skip_serializing_if = "Option::is_none")]
     package_keys: Option<&'a [String]>,
@@ -58,7 +59,6 @@ pub(super) struct OwnContext<'a> {
     utsrelease: String,
     driver_packages: Vec<String>,
     headers: Vec<Fetched<'a>>,
-    headers_unneeded: Vec<String>,
     build_from: &'static str,
     source_dir: &'static str,
     make_variables: String,
@@ -127,6 +127,7 @@ impl<'a> SharedContext<'a> {
             runtime_names: runtime.iter().map(|package| package.name.as_str()).collect(),
             runtime_files: &profile.runtime.files,
             runtime_directories: directories.into_iter().collect(),
+            headers_unneeded: profile.kernels.headers_unneeded.iter().map(|pattern| format!("./{pattern}")).collect(),
             runtime_links: links.iter().map(|(from, to)| Link { from: from.as_str(), to }).collect(),
             package_keys: profile.family.has_signed_packages().then_some(&release.package_keys),
             other_compilers: (profile.family != Family::Apt).then_some(&profile.toolchain.compiler.other_versions),
@@ -153,7 +154,6 @@ impl<'a> OwnContext<'a> {
             build_from: toolchain_with(&driver_packages),
             driver_packages,
             headers: fetched(&kernel.headers, distro, mirrors),
-            headers_unneeded: distro.profile.kernels.headers_unneeded.iter().map(|pattern| format!("./{pattern}")).collect(),
             source_dir: SOURCE_DIR,
             make_variables: recipe.make_variables,
             steps: recipe.steps,
