@@ -186,7 +186,7 @@ fn group_for(session: &Session, select: &SelectArgs, drivers: Vec<ChosenDriver>,
         ([], []) => implied_arches(&distros, &kernels),
         ([], arches) | (arches, _) => arches.to_vec(),
     };
-    let in_image = select.headers_image.as_ref().map(|image| in_image::kernels(image, &distros, &kernels)).transpose()?.unwrap_or_default();
+    let in_image = in_image::kernels(select.headers_image.as_ref(), &distros, &kernels)?;
     Ok(Group { drivers, distros, kernels, arches, excludes: Vec::new(), in_image })
 }
 
@@ -280,7 +280,7 @@ fn group_of(session: &Session, row: &MatrixRow) -> Result<Group, Failure> {
             .collect::<Result<_, _>>()?,
     };
     let arches = row.arches.clone().unwrap_or_else(|| implied_arches(&distros, &row.kernels));
-    let in_image = row.headers_image.as_ref().map(|image| in_image::kernels(image, &distros, &row.kernels)).transpose()?.unwrap_or_default();
+    let in_image = in_image::kernels(row.headers_image.as_ref(), &distros, &row.kernels)?;
     Ok(Group { drivers, distros, kernels: row.kernels.clone(), arches, excludes: row.exclude.clone(), in_image })
 }
 

@@ -337,7 +337,9 @@ fn unusable(place: &str, error: UnpackError) -> Failure {
     let failed = |reason: String| Failure::new(Exit::Failed, format!("`{place}` cannot be used: {reason}"));
     match error {
         UnpackError::NotAnArchive => failed(error.to_string()).help("expected a tar archive: plain, or compressed with gzip, bzip2, xz or zstd"),
-        UnpackError::Compression(_) => failed(error.to_string()).help("expected a tar archive: plain, or compressed with gzip, bzip2, xz or zstd; pack it again"),
+        UnpackError::Compression(_) => {
+            failed(error.to_string()).help("expected a tar archive: plain, or compressed with gzip, bzip2, xz or zstd; pack it again")
+        }
         UnpackError::NotADeb(_) => {
             failed(error.to_string()).help("expected a binary package with `data.tar`; for a tar archive use `archive` in place of `deb`")
         }

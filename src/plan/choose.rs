@@ -258,7 +258,6 @@ fn no_kernel(selector: &KernelSelector, group: &Group, asked: &[Stock<'_>]) -> P
         ),
         nearest: nearest(releases, &selector.to_string(), 3),
         list_command: format!("kmodforge kernels list{}", profiles().next().map(|profile| format!(" --distro {}", profile.id)).unwrap_or_default()),
-        in_image: profiles().find_map(|profile| profile.kernels.in_image.clone()),
         fallbacks: fallbacks.map(|fallback| fallback.id.to_string()).collect::<BTreeSet<_>>().into_iter().collect(),
     }
 }

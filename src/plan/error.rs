@@ -22,8 +22,6 @@ pub enum PlanError {
         list_command: String,
         /// Fallbacks that the distribution has.
         fallbacks: Vec<String>,
-        /// Which image has the headers of the distribution's kernels, where no repository has them.
-        in_image: Option<String>,
     },
     /// Two targets would have the same tag.
     #[error("`{first}` and `{second}` would both be tagged `{image}`")]
@@ -61,9 +59,6 @@ impl From<PlanError> for Failure {
     fn from(error: PlanError) -> Self {
         let headline = error.to_string();
         match error {
-            PlanError::NoKernel { in_image: Some(image), .. } => Self::new(Exit::Usage, headline)
-                .fact("because", "the headers of these kernels are in no repository: an image has them")
-                .help(format!("name the release exactly, and the image: --headers-image IMAGE ({image})")),
             PlanError::NoKernel { looked_in, nearest, list_command, fallbacks, .. } => {
                 let mut failure = Self::new(Exit::Failed, headline).fact("looked in", looked_in);
                 if !nearest.is_empty() {

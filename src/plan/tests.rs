@@ -188,20 +188,6 @@ fn an_image_is_for_the_architecture_that_the_kernel_names() {
 }
 
 #[test]
-fn a_kernel_that_only_an_image_can_have_is_answered_with_how_to_get_one() {
-    let mut group = group(&["v4l2loopback"], &["6.1.0-57-amd64"]);
-    let mut profile = distro().as_ref().clone();
-    profile.kernels.in_image = Some("ask the vendor".into());
-    group.distros = vec![(Arc::new(profile), None)];
-    let failure = Failure::from(plan_of(group, &[index(&[])]).unwrap_err());
-    assert_eq!(
-        failure.to_string(),
-        "error: no kernel of debian matches `6.1.0-57-amd64`\n  because   the headers of these kernels are in no repository: an image has them\n  \
-         help      name the release exactly, and the image: --headers-image IMAGE (ask the vendor)"
-    );
-}
-
-#[test]
 fn the_json_of_a_plan_says_everything_that_was_decided() {
     let plan = plan(&["v4l2loopback", "wireguard"], &["6.1.0-56-amd64"]).unwrap();
     let json = serde_json::to_value(PlanView::from(&plan)).unwrap();

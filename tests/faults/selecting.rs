@@ -391,9 +391,11 @@ async fn headers_that_an_image_has() {
         ("6.1.*", &image),
         ("5.14.0-503.11.1.el9_5.x86_64", &["--distro", "debian", "--headers-image", "registry.example/devel:1"]),
         ("6.1.0-57-amd64", &["--headers-image", "Registry Example"]),
+        ("6.12.103-flatcar", &[]),
     ] {
         told += &world.refused(&[&["--kernel", kernel][..], more].concat()).await;
     }
+    told += &world.run(&["kernels", "list", "--distro", "openshift"]).await.errors();
     world.write("kmodforge.yaml", "matrix:\n  - {drivers: [kmf], distros: [debian], kernels: [latest], headers_image: \"registry.example/devel:1\"}\n");
     told += &world.run(&["plan"]).await.errors();
     told += &world.run(&[&["plan"][..], &image].concat()).await.errors();
@@ -412,6 +414,14 @@ error: `5.14.0-503.11.1.el9_5.x86_64` is no kernel of `debian`
   help      see whose it is: kmodforge kernels match 5.14.0-503.11.1.el9_5.x86_64
 exit 2
 error: invalid value 'Registry Example' for '--headers-image <IMAGE>': `Registry Example` is not an image reference: repository names are lower case
+exit 2
+error: no repository has the headers of kernels of `flatcar`
+  because   they are part of an image
+  help      name the release exactly, and the image: --headers-image IMAGE (the developer container of the nodes' release, pushed to a registry)
+exit 2
+error: no repository has the headers of kernels of `openshift`
+  because   they are part of an image
+  help      name the release exactly, and the image: --headers-image IMAGE (oc adm release info --image-for=driver-toolkit VERSION)
 exit 2
 error: `latest` does not tell which kernel `registry.example/devel:1` has headers of
   help      name the release exactly, as `uname -r` prints it

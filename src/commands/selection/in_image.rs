@@ -4,14 +4,29 @@ use crate::error::{Exit, Failure};
 use crate::kernel_selector::KernelSelector;
 use crate::package::PublishedKernel;
 use crate::plan::ChosenDistro;
+use crate::profile::distro::DistroProfile;
 use crate::reference::Reference;
 
-/// The kernels that are selected, as those of an image. Nobody lists what an image has, so each must be named.
+/// The kernels that are selected, as those of an image; nothing where repositories have them. Nobody lists what an image has, so each must be named.
 ///
 /// # Errors
-/// When one is not named exactly, or no distribution has such kernels.
-pub fn kernels(image: &Reference, distros: &[ChosenDistro], selectors: &[KernelSelector]) -> Result<Vec<PublishedKernel>, Failure> {
-    selectors.iter().map(|selector| kernel(image, distros, selector)).collect()
+/// When one is not named exactly, no distribution has such kernels, or only an image can have the headers and none is named.
+pub fn kernels(image: Option<&Reference>, distros: &[ChosenDistro], selectors: &[KernelSelector]) -> Result<Vec<PublishedKernel>, Failure> {
+    match image {
+        Some(image) => selectors.iter().map(|selector| kernel(image, distros, selector)).collect(),
+        None => distros.iter().try_for_each(|(profile, _)| refuse_unlisted(profile)).map(|()| Vec::new()),
+    }
+}
+
+/// Refuses a distribution whose kernels no repository has the headers of.
+///
+/// # Errors
+/// How to get them, if it is one.
+pub fn refuse_unlisted(profile: &DistroProfile) -> Result<(), Failure> {
+    let Some(image) = &profile.kernels.in_image else { return Ok(()) };
+    Err(Failure::new(Exit::Usage, format!("no repository has the headers of kernels of `{}`", profile.id))
+        .fact("because", "they are part of an image")
+        .help(format!("name the release exactly, and the image: --headers-image IMAGE ({image})")))
 }
 
 fn kernel(image: &Reference, distros: &[ChosenDistro], selector: &KernelSelector) -> Result<PublishedKernel, Failure> {

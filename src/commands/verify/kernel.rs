@@ -88,9 +88,9 @@ impl<'a> Kernels<'a> {
         for version in &mut profile.versions {
             version.requires = Requirements::default();
         }
-        let in_image = self.args.headers_image.as_ref().map(|image| selection::in_image::kernels(image, &distros, &kernels)).transpose()?;
+        let in_image = selection::in_image::kernels(self.args.headers_image.as_ref(), &distros, &kernels)?;
         let group = Group {
-            in_image: in_image.unwrap_or_default(),
+            in_image,
             drivers: vec![(Arc::new(profile), driver.and_then(|(_, version)| version.clone()))],
             distros,
             kernels,
