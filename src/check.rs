@@ -49,8 +49,8 @@ pub struct KernelFacts {
 pub struct Expectations {
     /// The modules, in load order.
     pub modules: Vec<ExpectedModule>,
-    /// Firmware that need not be in the image, as shell patterns.
-    pub optional_firmware: Vec<String>,
+    /// Firmware that need not be in the image, as shell patterns; none where the profile does not know what the driver's modules ask for.
+    pub optional_firmware: Option<Vec<String>>,
     /// Options that the kernel must have, or must not have.
     pub config: Vec<ConfigRule>,
 }

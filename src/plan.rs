@@ -90,6 +90,13 @@ impl PlannedDriver {
         self.profile.modules_of(self.version())
     }
 
+    /// Firmware that the driver can do without, as shell patterns; none where the profile was made of the source, and leaves it to the build to tell the
+    /// modules: it does not know what they ask for either.
+    pub fn optional_firmware(&self) -> Option<&[String]> {
+        let optional = &self.profile.firmware.optional;
+        (!self.modules().is_empty() || !optional.is_empty()).then_some(optional)
+    }
+
     /// Options that the kernel must and must not have.
     pub fn config_rules(&self) -> Vec<ConfigRule> {
         self.profile.requirements(self.version()).config

@@ -7,10 +7,11 @@ use crate::finding::{Finding, Severity};
 use crate::kmod::Module;
 use crate::pattern::matches;
 
-/// Firmware that modules name is in the image, or declared optional. Without a profile nobody knows what is optional.
+/// Firmware that modules name is in the image, or declared optional. Without a profile that knows the modules nobody knows what is optional.
 pub(super) fn firmware(check: &Check, subject: &Subject<'_>) -> Vec<Finding> {
-    let optional: Vec<&String> = subject.expectations.iter().flat_map(|expectations| &expectations.optional_firmware).collect();
-    let severity = if subject.expectations.is_some() { check.severity } else { Severity::Warning };
+    let known = subject.expectations.as_ref().and_then(|expectations| expectations.optional_firmware.as_deref());
+    let optional = known.unwrap_or_default();
+    let severity = if known.is_some() { check.severity } else { Severity::Warning };
     let mut findings = Vec::new();
     for (path, module) in subject.modules {
         let missing = module.info.firmware().filter(|name| !present(subject, name) && !optional.iter().any(|pattern| matches(pattern, name)));

@@ -42,7 +42,7 @@ pub fn boot_plan(target: &Target, base: &str, firmware: bool) -> Plan {
         modules: Plan::modules(target.driver.modules(), &profile.load),
         load: profile.load.clone(),
         firmware,
-        optional_firmware: Some(profile.firmware.optional.clone()),
+        optional_firmware: target.driver.optional_firmware().map(<[_]>::to_vec),
     }
 }
 

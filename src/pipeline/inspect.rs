@@ -104,7 +104,7 @@ pub fn expectations(target: &Target) -> Expectations {
             optional: module.optional,
         }
     });
-    Expectations { modules: modules.collect(), optional_firmware: target.driver.profile.firmware.optional.clone(), config: target.driver.config_rules() }
+    Expectations { modules: modules.collect(), optional_firmware: target.driver.optional_firmware().map(<[_]>::to_vec), config: target.driver.config_rules() }
 }
 
 /// Modules that the build made and the profile does not name: shipped nowhere, and perhaps forgotten.

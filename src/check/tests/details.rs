@@ -284,7 +284,7 @@ fn depmods_list_is_the_images() {
 fn firmware_may_be_optional_or_compressed() {
     let with = |optional: &[&str], files: &[&str]| {
         spoiled(bookworm(), |world| {
-            world.expectations().optional_firmware = optional.iter().map(|text| (*text).to_owned()).collect();
+            world.expectations().optional_firmware = Some(optional.iter().map(|text| (*text).to_owned()).collect());
             world.firmware = files.iter().map(|file| (*file).to_owned()).collect();
         })
     };
@@ -297,6 +297,8 @@ fn firmware_may_be_optional_or_compressed() {
         world.firmware.clear();
     });
     assert!(unknown_driver[0].starts_with("warning firmware: ") && unknown_driver.len() == 1, "{unknown_driver:?}");
+    let made_of_the_source = spoiled(bookworm(), |world| world.expectations().optional_firmware = None);
+    assert_eq!(made_of_the_source, unknown_driver);
 }
 
 #[test]
