@@ -34,6 +34,7 @@ What `kmodforge build --source deb:NAME --boot` makes of the packages of Debian 
 - **booted**: compiled, every check passed, and the kernel has loaded, unloaded and loaded the modules again in QEMU. What is in brackets has not been loaded: it wants its hardware, and said so.
 - **built**: compiled, every check passed; not booted.
 - **built, does not load**: compiled, every check of the files passed; the kernel in QEMU would not have it, and said why. Nothing is published then, unless a profile says what the driver lacks there.
+- **rejected by a check**: compiled, but its files would not load into the kernel. DKMS, which looks no further than the compiler, installs them.
 - **not for this kernel**, **does not compile**: for each of them, Debian's own `dkms build` was run with the same kernel's headers; what it said stands in the last column.
 
 {counts}
@@ -279,7 +280,7 @@ def main():
         result = {**about, "kernel": kernel, **build(name, about["version"], suite, kernel, arguments.boot, arguments.timeout)}
         if "builder answers" in result["why"]:
             sys.exit(result["why"])
-        if word(result) in ("does not compile", "not for this kernel", "rejected by a check"):
+        if word(result) in ("does not compile", "not for this kernel"):
             result["dkms"] = by_dkms(name, about["version"], suite, kernel, arguments.timeout)
         real = f"; dkms: {result['dkms']['outcome']} {result['dkms']['why']}" if "dkms" in result else ""
         print(f"{suite} {name} {about['version']}: {word(result)} {result['seconds']} s {result['why']}{real}", file=sys.stderr, flush=True)

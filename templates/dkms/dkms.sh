@@ -294,7 +294,7 @@ furnish() {
         printf '#!/bin/bash\n# The kernel that is built for, not the one that this machine runs.\n'
         printf 'case "$*" in -r | --kernel-release) echo %q ;; -m | --machine) echo %q ;; *) exec %q "$@" ;; esac\n' "${kmf[kernel]}" "${kmf[machine]}" "$(command -v uname)"
     } > "${kmf[state]}/bin/uname"
-    # Sources that call make with an environment of their own (`env -i`) get the variables, too.
+    # The variables also where MAKEFLAGS has been lost: each `configure` empties it, and some sources call make by `env -i`.
     # shellcheck disable=SC2016
     printf '#!/bin/bash\n[ -n "$MAKEFLAGS" ] || export MAKEFLAGS=%q\nexec %q "$@"\n' "-- ${kmf[variables]}" "$(command -v make)" > "${kmf[state]}/bin/make"
     chmod 755 "${kmf[state]}"/bin/{uname,make}
