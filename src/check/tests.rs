@@ -41,7 +41,11 @@ impl World {
             modules: modules.iter().map(|(file, bytes)| (path(file), Module::parse(file, bytes).unwrap())).collect(),
             firmware: BTreeSet::from(["kmf/core.bin".to_owned()]),
             modules_dep: Some(modules.iter().map(|(file, _)| format!("extra/{file}:{}", needs(file))).collect::<Vec<_>>().join("\n")),
-            expectations: Some(Expectations { modules: modules.iter().map(|(file, _)| expected(file)).collect(), optional_firmware: Some(Vec::new()), ..Expectations::default() }),
+            expectations: Some(Expectations {
+                modules: modules.iter().map(|(file, _)| expected(file)).collect(),
+                optional_firmware: Some(Vec::new()),
+                ..Expectations::default()
+            }),
             signatures: None,
         }
     }

@@ -205,13 +205,13 @@ async fn headers_that_an_image_has_are_in_no_bundle() {
     let arguments = ["fetch", "--driver", "kmf", "--kernel", "6.1.0-57-amd64", "--headers-image", "registry.example/devel:1", "--output", "bundle"];
     assert_data_eq!(
         world.run(&arguments).await.errors(),
-        str![[r#"
+        str![[r"
 error: a bundle cannot hold the headers of 6.1.0-57-amd64
   because   they are part of the image registry.example/devel:1
   help      copy the image to a registry within reach, name that in `mirrors` → `images`, and build without a bundle
 exit 2
 
-"#]]
+"]]
     );
 }
 
