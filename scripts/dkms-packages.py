@@ -34,7 +34,7 @@ What `kmodforge build --source deb:NAME --boot` makes of the packages of Debian 
 - **booted**: compiled, every check passed, and the kernel has loaded, unloaded and loaded the modules again in QEMU. What is in brackets has not been loaded: it wants its hardware, and said so.
 - **built**: compiled, every check passed; not booted.
 - **built, does not load**: compiled, every check of the files passed; the kernel in QEMU would not have it, and said why. Nothing is published then, unless a profile says what the driver lacks there.
-- **rejected by a check**: compiled, but its files would not load into the kernel. DKMS, which looks no further than the compiler, installs them.
+- **rejected by a check**: compiled; a check of the files found what would go wrong on a node. DKMS, which only compiles, has no such checks.
 - **not for this kernel**, **does not compile**: for each of them, Debian's own `dkms build` was run with the same kernel's headers; what it said stands in the last column.
 
 {counts}
