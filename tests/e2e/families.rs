@@ -261,6 +261,6 @@ fn a_kernel_that_several_distributions_have_needs_a_name() {
     let forge = Forge::mirrored(REPOSITORY, "", &standin().project);
     let kernel = &standin().kernels.iter().find(|kernel| kernel.distro == "almalinux").unwrap().kernel;
     let run = forge.run(&["plan", "--driver", "v4l2loopback", "--kernel", kernel, "--repo", "r.example/x"]).expect(2);
-    run.says(&format!("`{kernel}` can be a kernel of almalinux and of oracle and of rhel and of rocky"));
+    run.says(&format!("`{kernel}` can be a kernel of almalinux and of openshift and of oracle and of rhel and of rocky"));
     run.says("--distro almalinux");
 }
