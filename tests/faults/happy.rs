@@ -1,7 +1,5 @@
 //! What happens when nothing is wrong: the ground on which the faults stand.
 
-use std::time::Duration;
-
 use kmodforge::record::Outcome;
 use serde_json::Value;
 use snapbox::{assert_data_eq, str};
@@ -97,12 +95,10 @@ async fn does_nothing_twice() {
     world.build(ALL, &[]).await.ended(0);
     world.bench.clear();
     world.registry.state().log.clear();
-    let mut fastest = Duration::MAX;
-    for _ in 0..5 {
-        let ran = world.build(ALL, &[]).await.ended(0);
-        assert_data_eq!(
-            ran.calm(),
-            str![[r"
+    let ran = world.build(ALL, &[]).await.ended(0);
+    assert_data_eq!(
+        ran.calm(),
+        str![[r"
 TIME run started, 3 targets
 TIME kmf@1.0/6.1.0-56-amd64 done already published SOMEs sha256:DIGEST
 TIME kmf@1.0/6.1.0-55-amd64 done already published SOMEs sha256:DIGEST
@@ -116,10 +112,7 @@ record kmodforge-record.json
 deploy kmodforge deploy daemonset kmodforge-record.json | kubectl apply -f -
 
 "]]
-        );
-        fastest = fastest.min(ran.time);
-    }
-    assert!(fastest < Duration::from_millis(if busy() { 5000 } else { 500 }), "{fastest:?}");
+    );
     assert!(world.bench.solved("artifacts").is_empty());
     assert_eq!(world.registry.count("PUT") + world.registry.count("POST"), 0);
     assert!(world.record().targets.iter().all(|target| target.outcome == Outcome::Published && target.digest.is_some()));
@@ -142,13 +135,6 @@ async fn force_builds_again_and_uploads_nothing_new() {
     assert_eq!(world.bench.solved("artifacts"), ["6.1.0-56-amd64"]);
     assert!(ran.err.contains("done built"), "{}", ran.err);
     assert_eq!(world.record().targets[0].pushed_bytes, 0, "the same image again");
-}
-
-/// Whether others need more processors than there are, so that times say nothing.
-fn busy() -> bool {
-    let load: f64 = std::fs::read_to_string("/proc/loadavg").unwrap().split(' ').next().unwrap().parse().unwrap();
-    let processors = std::thread::available_parallelism().unwrap().get();
-    load > f64::from(u32::try_from(processors).unwrap())
 }
 
 async fn plan(world: &World, arguments: &[&str]) -> String {

@@ -104,7 +104,7 @@ async fn a_release_that_nobody_or_too_many_recognise() {
         told,
         str![[r"
 error: no distro profile recognises `6.6.93+`
-  looked at  almalinux, amazon-2, amazon-2023, arch, azurelinux, centos-stream, debian, fedora, opensuse-leap, oracle, rhel, rocky, sles, ubuntu
+  looked at  almalinux, amazon-2, amazon-2023, arch, azurelinux, centos-stream, debian, fedora, flatcar, gardenlinux, openshift, opensuse-leap, oracle, rhel, rocky, sles, ubuntu
   help       add a profile for its distribution: --profiles DIR
 exit 2
 error: `6.1.0-56-amd64` can be a kernel of debian and of otherix
@@ -151,7 +151,7 @@ exit 2
 error: --driver ../kmf: `../kmf` is not an id; expected lower-case letters, digits, `.`, `_` and `-`, at most 40 of them
 exit 2
 error: unknown distro `debain`
-  known     almalinux, amazon-2, amazon-2023, arch, azurelinux, centos-stream, debian, fedora, opensuse-leap, oracle, rhel, rocky, sles, ubuntu
+  known     almalinux, amazon-2, amazon-2023, arch, azurelinux, centos-stream, debian, fedora, flatcar, gardenlinux, openshift, opensuse-leap, oracle, rhel, rocky, sles, ubuntu
   help      did you mean `debian`?
   help      list them: kmodforge profile list; add one: --profiles DIR with distros/debain.yaml
 exit 2
@@ -315,7 +315,7 @@ error: unknown key `kernles`
   --> kmodforge.yaml:4:5
    |
  4 |     kernles: ["6.1.*"]
-   |     ^^^^^^^ expected one of `drivers`, `distros`, `kernels`, `arches`, `exclude`
+   |     ^^^^^^^ expected one of `drivers`, `distros`, `kernels`, `arches`, `headers_image`, `exclude`
   help      did you mean `kernels`?
 exit 2
 error: unknown value `riscv64`
@@ -340,7 +340,7 @@ error: unknown distro `gentoo`
   --> kmodforge.yaml:4:23
    |
  4 |     distros: [debian, gentoo]
-   |                       ^^^^^^ expected `almalinux`, `amazon-2`, `amazon-2023`, `arch`, `azurelinux`, `centos-stream`, `debian`, `fedora`, `opensuse-leap`, `oracle`, `rhel`, `rocky`, `sles`, `ubuntu`
+   |                       ^^^^^^ expected `almalinux`, `amazon-2`, `amazon-2023`, `arch`, `azurelinux`, `centos-stream`, `debian`, `fedora`, `flatcar`, `gardenlinux`, `openshift`, `opensuse-leap`, `oracle`, `rhel`, `rocky`, `sles`, `ubuntu`
 exit 2
 error: `6.1.0-56-amd64; reboot` is not a kernel selector
   --> kmodforge.yaml:4:15
