@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::process::Stdio;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use kmodforge::record::Record;
 use kmodforge::reference::Digest;
@@ -33,7 +33,6 @@ pub(crate) struct Ran {
     pub(crate) out: String,
     /// Standard error, likewise.
     pub(crate) err: String,
-    pub(crate) time: Duration,
 }
 
 impl Ran {
@@ -177,9 +176,8 @@ impl World {
 
     /// Waits for the end.
     pub(crate) async fn finish(&self, child: Child) -> Ran {
-        let started = Instant::now();
         let output = tokio::time::timeout(Duration::from_mins(1), child.wait_with_output()).await.expect("the program does not end").unwrap();
-        Ran { code: output.status.code(), out: self.stable(&output.stdout), err: self.stable(&output.stderr), time: started.elapsed() }
+        Ran { code: output.status.code(), out: self.stable(&output.stdout), err: self.stable(&output.stderr) }
     }
 
     /// The text with what changes from run to run replaced.
