@@ -139,9 +139,9 @@ pub(crate) fn standin_mirrors(images: &[(&str, &str)], packages: &[(&str, &str)]
     with_images.replacen("  packages:\n", &format!("  packages:\n{}", lines(packages)), 1)
 }
 
-/// A distribution's headers, in one directory, unpacked; and the kernel's name in them.
-pub(crate) fn headers_of(distro: &str) -> (PathBuf, String) {
-    let kernel = standin().kernels.iter().find(|kernel| kernel.distro == distro).unwrap().kernel.clone();
+/// The headers of `almalinux`, in one directory, unpacked; and the kernel's name in them.
+pub(crate) fn unpacked_headers() -> (PathBuf, String) {
+    let kernel = standin().kernels.iter().find(|kernel| kernel.distro == "almalinux").unwrap().kernel.clone();
     let folder = kept("headers").join(&kernel);
     let tree = folder.join("usr/src/kernels").join(&kernel);
     if !tree.join("Makefile").exists() {

@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 
 use kmodforge::record::{Outcome, TargetRecord};
 
-use crate::families::{headers_of, standin_mirrors};
+use crate::families::{standin_mirrors, unpacked_headers};
 use crate::forge::{Forge, image};
 use crate::stack::{docker, mirrored, plain_build, registry, run, scratch, setting, skopeo_inspect};
 
@@ -26,7 +26,7 @@ fn devel_image(distro: &str) -> String {
 
 /// An image with headers and compiler, pushed.
 fn push_devel_image(distro: &str, kernel: &str, directory: &str) {
-    let (folder, (tree, own_name)) = (scratch(), headers_of("almalinux"));
+    let (folder, (tree, own_name)) = (scratch(), unpacked_headers());
     let to = folder.path().join("root").join(directory);
     fs::create_dir_all(to.parent().unwrap()).unwrap();
     run(Command::new("cp").arg("-a").arg(tree).arg(&to));

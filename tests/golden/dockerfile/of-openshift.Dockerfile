@@ -161,9 +161,9 @@ RUN mkdir -p /headers/usr/{src,lib} /facts; \
     cp .config /facts/config; cp Module.symvers /facts/Module.symvers
 
 FROM image AS toolchain
+RUN rm -rf /usr/lib/modules; ln -s /usr/src/.modules /usr/lib/modules
 COPY --from=base /etc/kmodforge /etc/kmodforge
 COPY --from=base /usr/local/bin/kmodforge-install /usr/local/bin/
-RUN rm -rf /usr/lib/modules; ln -s /usr/src/.modules /usr/lib/modules
 
 
 # An object with what every module has, compiled like the driver: what a module for this kernel must look like.
