@@ -17,7 +17,7 @@ readonly COMMANDS='
     modprobe:kmod shellcheck:shellcheck python3:python3 curl:curl xz:xz-utils git:git
     qemu-system-x86_64:qemu-system-x86 qemu-system-aarch64:qemu-system-arm
     cc:gcc c++:g++ make:make openssl:openssl softhsm2-util:softhsm2
-    sbsign:sbsigntool cpio:cpio systemd-analyze:systemd mke2fs:e2fsprogs chromium:chromium etcd:etcd-server
+    sbsign:sbsigntool cpio:cpio systemd-analyze:systemd mke2fs:e2fsprogs sfdisk:fdisk bzip2:bzip2 chromium:chromium etcd:etcd-server
     rpmbuild:rpm createrepo_c:createrepo-c dpkg-scanpackages:dpkg-dev gpg:gnupg
     repo-add:pacman-package-manager bsdtar:libarchive-tools zstd:zstd'
 

@@ -133,6 +133,7 @@ pub(crate) fn package(name: &str) -> Package {
 pub(crate) fn kernel(release: &str) -> PublishedKernel {
     PublishedKernel {
         headers_image: None,
+        os_version: None,
         release: release.parse().unwrap(),
         flavour: if release.contains("cloud") { "cloud".into() } else { String::new() },
         headers: vec![package(&format!("linux-headers-{release}")), package("linux-kbuild-6.1")],
@@ -161,7 +162,7 @@ pub(crate) fn index(kernels: &[&str]) -> PublishedRelease {
 
 pub(crate) fn group(drivers: &[&str], kernels: &[&str]) -> Group {
     Group {
-        in_image: Vec::new(),
+        unlisted: Vec::new(),
         drivers: drivers.iter().map(|id| (driver(id), None)).collect(),
         distros: vec![(distro(), None)],
         kernels: kernels.iter().map(|text| text.parse::<KernelSelector>().unwrap()).collect(),

@@ -29,11 +29,15 @@ pub struct PublishedKernel {
     pub release: KernelRelease,
     /// Flavour from the distro profile's pattern (`cloud`, `rt`), empty for the plain one.
     pub flavour: String,
-    /// The headers and everything of the kernel that they depend on, the release's own package first; nothing where an image has them.
+    /// The headers and everything of the kernel that they depend on, the release's own package first; the archive that has them, and the one with the
+    /// compiler; nothing where an image has them.
     pub headers: Vec<Package>,
     /// Image that has the headers and the kernel's compiler, in the place of packages.
     #[serde(default)]
     pub headers_image: Option<String>,
+    /// The version of the nodes' operating system that the headers are from, where they are in archives: it tells builds of one release apart.
+    #[serde(default)]
+    pub os_version: Option<String>,
     /// The kernel's image and its own modules; empty where the distro profile does not tell, or the repositories have none.
     #[serde(default)]
     pub image: Vec<Package>,

@@ -202,8 +202,8 @@ pub struct Group {
     pub arches: Vec<Arch>,
     /// What to leave out.
     pub excludes: Vec<Exclude>,
-    /// Kernels whose headers an image has. Where there are any, nothing that repositories publish is selected.
-    pub in_image: Vec<PublishedKernel>,
+    /// Kernels whose headers an image or an archive has. Where there are any, nothing that repositories publish is selected.
+    pub unlisted: Vec<PublishedKernel>,
 }
 
 /// Why a kernel's configuration does not satisfy these rules, if it is known and does not.
@@ -244,7 +244,7 @@ impl Plan {
         let mut tags: HashMap<(&Reference, Arch), &Target> = HashMap::with_capacity(self.targets.len());
         for target in &self.targets {
             if let Some(other) = tags.insert((&target.image, target.arch), target) {
-                return Err(PlanError::SameTag { first: other.label().to_string(), second: target.label().to_string(), image: target.image.to_string() });
+                return Err(PlanError::SameTag { first: other.full_label(), second: target.full_label(), image: target.image.to_string() });
             }
         }
         Ok(())
@@ -255,6 +255,16 @@ impl Target {
     /// Its name for people.
     pub fn label(&self) -> TargetLabel {
         label(&self.driver, &self.distro, &self.kernel, self.arch)
+    }
+
+    /// Its name, with what has the headers where no repository does.
+    fn full_label(&self) -> String {
+        let label = self.label();
+        match (&self.kernel.headers_image, &self.kernel.os_version) {
+            (Some(image), _) => format!("{label}, headers of {image}"),
+            (None, Some(version)) => format!("{label}, version {version}"),
+            (None, None) => label.to_string(),
+        }
     }
 
     /// The image that the modules are compiled in: the release's own, or the one that has the headers.

@@ -86,6 +86,10 @@ pub struct MatrixRow {
     /// Image that has the headers and the compiler of the kernels, in the place of packages, which are named exactly then; as `--headers-image`.
     #[serde(default)]
     pub headers_image: Option<Reference>,
+    /// Version of the nodes' operating system, where archives are called after it that have the headers of the kernels, which are named exactly then;
+    /// as `--os-version`.
+    #[serde(default)]
+    pub os_version: Option<String>,
     /// Combinations that are not built.
     #[serde(default)]
     pub exclude: Vec<Exclude>,

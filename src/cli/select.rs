@@ -51,6 +51,9 @@ pub struct SelectArgs {
     /// Image that has the headers and the compiler of the kernels, in the place of packages: OpenShift's driver-toolkit, say.
     #[arg(long, value_name = "IMAGE")]
     pub headers_image: Option<Reference>,
+    /// Version of the nodes' operating system, where archives are called after it that have the headers of the kernels: Google COS's build number, say.
+    #[arg(long, value_name = "VERSION")]
+    pub os_version: Option<String>,
     /// What is known about the source of `--source`.
     #[command(flatten)]
     pub about_source: SourceArgs,

@@ -120,6 +120,9 @@ pub struct VerifyArgs {
     /// Image that has the headers and the compiler of the kernel, in the place of packages.
     #[arg(long, value_name = "IMAGE")]
     pub headers_image: Option<Reference>,
+    /// Version of the nodes' operating system, where archives are called after it that have the headers of the kernel: Google COS's build number, say.
+    #[arg(long, value_name = "VERSION")]
+    pub os_version: Option<String>,
     /// Certificate, PEM or DER, whose owner must have signed every module.
     #[arg(long = "cert", value_name = "FILE")]
     pub certificate: Option<PathBuf>,

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
-use super::selection::{cluster, in_image, read_index, release_of};
+use super::selection::{cluster, read_index, release_of, unlisted};
 use super::session::{Session, host_arch};
 use crate::arch::Arch;
 use crate::cli::{DistroArg, GlobalArgs, KernelsCommand, KernelsListArgs, KernelsMatchArgs, ListFormat, ProjectArgs, TextFormat};
@@ -107,7 +107,7 @@ fn to_row(index: &PublishedRelease, kernel: &PublishedKernel) -> Vec<String> {
 
 async fn read_distro(session: &Session, distro: &DistroArg, arches: &[Arch]) -> Result<Vec<PublishedRelease>, Failure> {
     let profile = session.catalog.distro(&distro.id)?;
-    in_image::refuse_unlisted(profile)?;
+    unlisted::refuse(profile)?;
     let releases = match &distro.release {
         Some(release) => vec![release_of(profile, release)?],
         None => profile.releases.iter().collect(),

@@ -1,8 +1,8 @@
 //! From the command line and the project file to a plan.
 
 pub mod cluster;
-pub mod in_image;
 pub mod modules;
+pub mod unlisted;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::Read as _;
@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use futures::stream::{StreamExt as _, TryStreamExt as _};
 
+use self::unlisted::Whereabouts;
 use super::given::{Market, profile_of};
 use super::session::{Session, host_arch};
 use crate::arch::Arch;
@@ -88,11 +89,14 @@ impl Request {
             (vec![ad_hoc(session, select, kernels, arches, ui).await?], None)
         } else if select.source.is_some() || matrix.is_empty() {
             return Err(nothing_selected(select, session.project.is_some()));
-        } else if select.headers_image.is_some() {
-            return Err(Failure::new(Exit::Usage, "`--headers-image` cannot be about a whole matrix")
-                .help("name driver and kernel too, or write it into the row: `headers_image: IMAGE`"));
+        } else if let Some((option, key)) = about_headers(select) {
+            return Err(Failure::new(Exit::Usage, format!("`{option}` cannot be about a whole matrix"))
+                .help(format!("name driver and kernel too, or write it into the row: `{key}`")));
         } else {
-            let groups = matrix.iter().map(|entry| group_of(session, entry)).collect::<Result<_, Failure>>()?;
+            let mut groups = Vec::new();
+            for entry in matrix {
+                groups.push(group_of(session, entry).await?);
+            }
             (groups, Some(Filter::of(select, kernels)?))
         };
         let project = session.project.as_ref().map(|project| &project.content);
@@ -102,6 +106,12 @@ impl Request {
         let naming = Naming::new(repository.unwrap_or(UNNAMED), image, tag)?;
         Ok(Self { groups, naming, filter, fallbacks: select.fallbacks.clone() })
     }
+}
+
+/// The option that says where headers are, if there is one, and the key of a row that does.
+fn about_headers(select: &SelectArgs) -> Option<(&'static str, &'static str)> {
+    let image = select.headers_image.as_ref().map(|_| ("--headers-image", "headers_image: IMAGE"));
+    image.or_else(|| select.os_version.as_ref().map(|_| ("--os-version", "os_version: VERSION")))
 }
 
 /// Repository of images that nobody named; they can be written to files but not pushed.
@@ -166,7 +176,7 @@ async fn read_list(file: PathBuf) -> std::io::Result<(String, String)> {
 
 async fn ad_hoc(session: &Session, select: &SelectArgs, kernels: Vec<KernelSelector>, arches: &[Arch], ui: &Ui) -> Result<Group, Failure> {
     let drivers = select.drivers.iter().map(|text| driver_named(session, text)).collect::<Result<_, Failure>>()?;
-    let mut group = group_for(session, select, drivers, kernels, arches)?;
+    let mut group = group_for(session, select, drivers, kernels, arches).await?;
     if let Some(source) = &select.source {
         let market = Market { distros: &group.distros, arches: &group.arches, fallbacks: &select.fallbacks };
         let inferred = profile_of(session, source, &select.about_source, &market, ui).await?;
@@ -176,7 +186,13 @@ async fn ad_hoc(session: &Session, select: &SelectArgs, kernels: Vec<KernelSelec
 }
 
 /// Drivers for kernels of the distributions and architectures that are named, else of those that the kernels or `arches` tell.
-fn group_for(session: &Session, select: &SelectArgs, drivers: Vec<ChosenDriver>, kernels: Vec<KernelSelector>, arches: &[Arch]) -> Result<Group, Failure> {
+async fn group_for(
+    session: &Session,
+    select: &SelectArgs,
+    drivers: Vec<ChosenDriver>,
+    kernels: Vec<KernelSelector>,
+    arches: &[Arch],
+) -> Result<Group, Failure> {
     let distros = if select.distros.is_empty() {
         recognising(session, &kernels)?
     } else {
@@ -186,8 +202,9 @@ fn group_for(session: &Session, select: &SelectArgs, drivers: Vec<ChosenDriver>,
         ([], []) => implied_arches(&distros, &kernels),
         ([], arches) | (arches, _) => arches.to_vec(),
     };
-    let in_image = in_image::kernels(select.headers_image.as_ref(), &distros, &kernels)?;
-    Ok(Group { drivers, distros, kernels, arches, excludes: Vec::new(), in_image })
+    let whereabouts = Whereabouts { image: select.headers_image.as_ref(), os_version: select.os_version.as_deref() };
+    let unlisted = unlisted::kernels(session, whereabouts, &distros, &kernels, &arches).await?;
+    Ok(Group { drivers, distros, kernels, arches, excludes: Vec::new(), unlisted })
 }
 
 fn driver_selector(text: &str) -> Result<DriverSelector, Failure> {
@@ -270,7 +287,7 @@ fn implied_arches(distros: &[ChosenDistro], kernels: &[KernelSelector]) -> Vec<A
     arches.into_iter().collect()
 }
 
-fn group_of(session: &Session, row: &MatrixRow) -> Result<Group, Failure> {
+async fn group_of(session: &Session, row: &MatrixRow) -> Result<Group, Failure> {
     let drivers = row.drivers.iter().map(|selector| driver(session, selector)).collect::<Result<_, _>>()?;
     let distros = match &row.distros {
         None => recognising(session, &row.kernels)?,
@@ -280,8 +297,9 @@ fn group_of(session: &Session, row: &MatrixRow) -> Result<Group, Failure> {
             .collect::<Result<_, _>>()?,
     };
     let arches = row.arches.clone().unwrap_or_else(|| implied_arches(&distros, &row.kernels));
-    let in_image = in_image::kernels(row.headers_image.as_ref(), &distros, &row.kernels)?;
-    Ok(Group { drivers, distros, kernels: row.kernels.clone(), arches, excludes: row.exclude.clone(), in_image })
+    let whereabouts = Whereabouts { image: row.headers_image.as_ref(), os_version: row.os_version.as_deref() };
+    let unlisted = unlisted::kernels(session, whereabouts, &distros, &row.kernels, &arches).await?;
+    Ok(Group { drivers, distros, kernels: row.kernels.clone(), arches, excludes: row.exclude.clone(), unlisted })
 }
 
 /// Options that narrow a project's matrix.

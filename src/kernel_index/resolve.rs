@@ -114,7 +114,17 @@ impl<'a> Resolver<'a> {
         let headers_packages = chosen.iter().map(|found| found.package()).collect();
         let image = self.image(release, headers.stanza);
         let (release, flavour, origin) = (release.clone(), flavour.to_owned(), headers.shelf.suite.clone());
-        Ok(PublishedKernel { release, flavour, headers: headers_packages, headers_image: None, image, compilers, backport: !headers.shelf.automatic, origin })
+        Ok(PublishedKernel {
+            release,
+            flavour,
+            headers: headers_packages,
+            headers_image: None,
+            os_version: None,
+            image,
+            compilers,
+            backport: !headers.shelf.automatic,
+            origin,
+        })
     }
 
     /// The packages of a kernel's image, in the version of its headers if it is there; none when one of them is missing.

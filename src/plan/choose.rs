@@ -28,8 +28,8 @@ struct Planner<'a> {
     seen: HashSet<Identity<'a>>,
 }
 
-/// What makes two targets the same one: driver, version, release, kernel, architecture.
-type Identity<'a> = (&'a Id, usize, &'a str, &'a KernelRelease, Arch);
+/// What makes two targets the same one: driver, version, release, kernel, architecture, and what has the headers where no repository does.
+type Identity<'a> = (&'a Id, usize, &'a str, &'a KernelRelease, Arch, Option<&'a str>);
 
 /// A release's kernels that a group selects, and its compilers as they are asked for.
 struct Stock<'a> {
@@ -104,7 +104,8 @@ impl<'a> Planner<'a> {
         let (driver, rules) = &driver.versions[index];
         let (version, distro) = (driver.version().version.as_str(), stock.distro.profile.id.as_str());
         let excluded = group.excludes.iter().any(|exclude| exclude.fits(id.as_str(), version, distro, &kernel.release, stock.arch));
-        if excluded || !self.seen.insert((id, index, &stock.index.release, &published.release, stock.arch)) {
+        let elsewhere = published.headers_image.as_deref().or(published.os_version.as_deref());
+        if excluded || !self.seen.insert((id, index, &stock.index.release, &published.release, stock.arch, elsewhere)) {
             return Ok(());
         }
         let toolchain = match supported.map_err(Reason::from).and_then(|()| self.toolchain_for(rules, stock, kernel)) {
@@ -123,7 +124,7 @@ impl<'a> Planner<'a> {
             toolchain,
             runtime: stock.runtime.clone(),
             sign_only: None,
-            unverified: stock.unverified.clone(),
+            unverified: unverified(stock, kernel),
             inputs: None,
             state: State::Build("not published".into()),
         });
@@ -152,6 +153,14 @@ impl<'a> Planner<'a> {
     }
 }
 
+/// What is taken without a signature: indexes of the release's repositories, and archives, which have none.
+fn unverified(stock: &Stock<'_>, kernel: &PublishedKernel) -> Arc<[String]> {
+    if kernel.os_version.is_none() {
+        return stock.unverified.clone();
+    }
+    stock.unverified.iter().cloned().chain(kernel.headers.iter().map(|archive| archive.url.clone())).collect()
+}
+
 /// The kernels of each release that some selector of the group matches; a kernel that several releases publish is taken from the first.
 fn stocks<'a>(known: &Known<'a>, group: &'a Group) -> Result<Vec<Stock<'a>>, PlanError> {
     let mut matched = vec![false; group.kernels.len()];
@@ -163,10 +172,10 @@ fn stocks<'a>(known: &Known<'a>, group: &'a Group) -> Result<Vec<Stock<'a>>, Pla
             let of_release = |index: &&PublishedRelease| index.distro == profile.id.as_str() && index.release == release.id.as_str();
             for index in known.indexes.iter().filter(of_release) {
                 let Some(arch) = group.arches.iter().copied().find(|arch| arch.oci() == index.arch) else { continue };
-                let mut kernels = if group.in_image.is_empty() {
+                let mut kernels = if group.unlisted.is_empty() {
                     select(&index.kernels, &group.kernels, &mut matched)
                 } else {
-                    of_image(group, profile, (release, arch), &mut matched)
+                    of_elsewhere(group, profile, (release, arch), &mut matched)
                 };
                 kernels.retain(|kernel| taken.insert((profile.id.as_str(), &kernel.release, arch)));
                 stocks.push(Stock {
@@ -210,14 +219,15 @@ fn select<'a>(kernels: &'a [PublishedKernel], selectors: &[KernelSelector], matc
     kernels.iter().zip(selected).filter_map(|(kernel, selected)| selected.then_some(kernel)).collect()
 }
 
-/// The kernels of an image that can be of a release and an architecture, as far as their names tell.
-fn of_image<'a>(group: &'a Group, profile: &DistroProfile, (release, arch): (&Release, Arch), matched: &mut [bool]) -> Vec<&'a PublishedKernel> {
+/// The kernels of images and archives that can be of a release and an architecture, as far as their names and archives tell.
+fn of_elsewhere<'a>(group: &'a Group, profile: &DistroProfile, (release, arch): (&Release, Arch), matched: &mut [bool]) -> Vec<&'a PublishedKernel> {
     let fits = |kernel: &&PublishedKernel| {
         profile
             .recognise(&kernel.release)
             .is_some_and(|told| told.release.is_none_or(|told| told == release.id.as_str()) && told.arch.is_none_or(|told| told == arch))
+            && kernel.headers.iter().all(|archive| archive.arch == arch.oci())
     };
-    let kernels: Vec<_> = group.in_image.iter().filter(fits).collect();
+    let kernels: Vec<_> = group.unlisted.iter().filter(fits).collect();
     for (selector, matched) in group.kernels.iter().zip(matched) {
         *matched |= kernels.iter().any(|kernel| selector.matches(&kernel.release));
     }

@@ -67,9 +67,8 @@ impl From<PlanError> for Failure {
                 let older = fallbacks.first().map(|id| format!("; older ones: --fallback {id}=TIMESTAMP")).unwrap_or_default();
                 failure.help(format!("list them: {list_command}{older}"))
             }
-            PlanError::SameTag { .. } => {
-                Self::new(Exit::Usage, headline).help("use `{{ kernel.tag }}`, `{{ distro.release }}` or `{{ arch }}` in the tag template to tell them apart")
-            }
+            PlanError::SameTag { .. } => Self::new(Exit::Usage, headline)
+                .help("use `{{ kernel.tag }}`, `{{ kernel.os_version }}`, `{{ distro.release }}` or `{{ arch }}` in the tag template to tell them apart"),
             PlanError::Naming(error) => error.into(),
         }
     }

@@ -63,6 +63,7 @@ struct KernelNames<'a> {
     tag: String,
     version: String,
     flavour: &'a str,
+    os_version: String,
 }
 
 impl Naming {
@@ -99,6 +100,7 @@ impl Naming {
                 tag: kernel.release.tag(),
                 version: kernel.release.version().to_string(),
                 flavour: &kernel.flavour,
+                os_version: safe(kernel.os_version.as_deref().unwrap_or_default()),
             },
             arch: arch.oci(),
         };
@@ -119,7 +121,7 @@ impl From<NamingError> for Failure {
         match error {
             NamingError::Template(error) => failure
                 .fact("found", error.message.trim_start_matches("error: "))
-                .help("a template may name `driver.id`, `driver.version`, `distro.id`, `distro.release`, `distro.version`, `kernel.release`, `kernel.tag`, `kernel.version`, `kernel.flavour` and `arch`"),
+                .help("a template may name `driver.id`, `driver.version`, `distro.id`, `distro.release`, `distro.version`, `kernel.release`, `kernel.tag`, `kernel.version`, `kernel.flavour`, `kernel.os_version` and `arch`"),
             NamingError::Invalid { template, .. } => match template.as_str() {
                 "--repo" => failure.help("a repository looks like `registry.example/drivers`; the driver's id is added to it"),
                 "tag" => failure.fact("made by", "the tag template").help("`{{ kernel.tag }}` is the kernel release made safe for tags"),

@@ -168,7 +168,7 @@ fn held(release: &str) -> PublishedKernel {
 
 #[test]
 fn a_kernel_whose_headers_an_image_has_needs_no_repository() {
-    let group = Group { in_image: vec![held("6.1.0-57-amd64")], ..group(&["v4l2loopback"], &["6.1.0-57-amd64"]) };
+    let group = Group { unlisted: vec![held("6.1.0-57-amd64")], ..group(&["v4l2loopback"], &["6.1.0-57-amd64"]) };
     let plan = plan_of(group, &[PublishedRelease { compilers: Vec::new(), ..index(&["6.1.0-56-amd64"]) }]).unwrap();
     let [target] = &plan.targets[..] else { panic!("{plan:?}") };
     assert_eq!((target.kernel.release.as_str(), target.build_image()), ("6.1.0-57-amd64", "registry.example/devel:1"));
@@ -181,7 +181,7 @@ fn a_kernel_whose_headers_an_image_has_needs_no_repository() {
 #[test]
 fn an_image_is_for_the_architecture_that_the_kernel_names() {
     let arm64 = PublishedRelease { arch: "arm64".into(), ..index(&[]) };
-    let group = Group { in_image: vec![held("6.1.0-57-arm64")], arches: Arch::ALL.to_vec(), ..group(&["v4l2loopback"], &["6.1.0-57-arm64"]) };
+    let group = Group { unlisted: vec![held("6.1.0-57-arm64")], arches: Arch::ALL.to_vec(), ..group(&["v4l2loopback"], &["6.1.0-57-arm64"]) };
     let plan = plan_of(group, &[index(&["6.1.0-56-amd64"]), arm64]).unwrap();
     let [target] = &plan.targets[..] else { panic!("{plan:?}") };
     assert_eq!((target.arch, target.toolchain.build_arch), (Arch::Arm64, Arch::Arm64), "its compiler is not one that crosses");

@@ -1,5 +1,6 @@
 //! Distro profiles: how one obtains the headers, compiler and runtime tools that fit a kernel release.
 
+mod archives;
 mod check;
 mod family;
 mod recognise;
@@ -13,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::{Id, InnerPath, ProfileError};
 use crate::arch::Arch;
 use crate::yaml::Source as Document;
+pub use archives::{ArchivePlace, ArchivedCompiler, Archives};
 pub use family::{Family, Proof};
 use recognise::Patterns;
 pub use recognise::Recognised;
@@ -108,12 +110,23 @@ pub struct KernelRules {
     /// Whoever builds names it: `--headers-image IMAGE`.
     #[serde(default)]
     pub in_image: Option<String>,
+    /// For kernels whose headers are in no repository: archives that have them, by versions of the nodes' operating system.
+    #[serde(default)]
+    pub archives: Option<Archives>,
     /// Directory of the headers; `{kernel}` is the release: `/usr/src/linux-headers-{kernel}`. `{kernel_base}` is the release up to its last `-`,
     /// `{kernel_flavour}` what follows, `{machine}` the architecture as `uname -m` names it.
     pub directory: String,
     /// Directory of the kernel's sources or what is packaged of them, where generated files and sources are apart, with the same placeholders: `/lib/modules/{kernel}/source`. Left out: the same as `directory`.
     #[serde(default)]
     pub source_directory: Option<String>,
+}
+
+impl KernelRules {
+    /// Whether repositories have the headers, so that kernels can be listed.
+    #[must_use]
+    pub fn are_published(&self) -> bool {
+        self.in_image.is_none() && self.archives.is_none()
+    }
 }
 
 /// One release of a distribution.

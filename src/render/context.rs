@@ -11,7 +11,7 @@ use crate::mirror::Mirrors;
 use crate::package::Package;
 use crate::plan::{PlannedDistro, PlannedToolchain, Target};
 use crate::profile::InnerPath;
-use crate::profile::distro::{Family, OtherCompiler};
+use crate::profile::distro::OtherCompiler;
 use crate::profile::driver::Module;
 
 /// What a Dockerfile template may name. One field per name: a guard in the tests compares them with the templates.
@@ -41,9 +41,7 @@ pub(super) struct SharedContext<'a> {
     /// Files with the keys of packages that are signed one by one.
     #[serde(skip_serializing_if = "Option::is_none")]
     package_keys: Option<&'a [String]>,
-    /// Not in the family apt, whose published images were made without it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    other_compilers: Option<&'a [OtherCompiler]>,
+    other_compilers: &'a [OtherCompiler],
 }
 
 /// What depends on the driver and the kernel.
@@ -56,6 +54,8 @@ pub(super) struct OwnContext<'a> {
     kernel_source: String,
     /// The image that has the headers; empty where packages have them.
     headers_image: String,
+    /// What an archive has in the place of packages.
+    archive: Option<Archive<'a>>,
     utsrelease: String,
     driver_packages: Vec<String>,
     headers: Vec<Fetched<'a>>,
@@ -83,6 +83,48 @@ struct Fetched<'a> {
     /// `signed`, or `listed`: whether it must have a signature of its own. Not in families whose packages have none.
     #[serde(skip_serializing_if = "str::is_empty")]
     proof: &'static str,
+}
+
+/// An archive that has the headers.
+#[derive(Serialize)]
+struct Archive<'a> {
+    /// Its official name.
+    url: &'a str,
+    /// The headers' directory in it, and the last part of that.
+    directory: String,
+    name: String,
+    partition: Option<u32>,
+    /// What debugfs is told.
+    dump: String,
+    compiler: Option<ArchivedCompiler<'a>>,
+}
+
+#[derive(Serialize)]
+struct ArchivedCompiler<'a> {
+    url: &'a str,
+    gcc: String,
+    clang: String,
+    lld: String,
+}
+
+impl<'a> Archive<'a> {
+    fn of(target: &'a Target) -> Option<Self> {
+        let Target { distro, kernel, arch, .. } = target;
+        let archives = distro.profile.kernels.archives.as_ref().filter(|_| kernel.os_version.is_some())?;
+        let directory = archives.directory_of(&kernel.release);
+        let compiler = archives.compiler.as_ref().zip(kernel.headers.get(1)).map(|(rule, package)| {
+            let fill = |paths: &str| paths.replace("{machine}", arch.machine());
+            ArchivedCompiler { url: &package.url, gcc: fill(&rule.gcc), clang: fill(&rule.clang), lld: fill(&rule.lld) }
+        });
+        Some(Self {
+            url: &kernel.headers.first()?.url,
+            name: directory.rsplit('/').next().unwrap_or_default().to_owned(),
+            dump: format!("rdump \"/{directory}\" /unpacked"),
+            directory,
+            partition: archives.partition,
+            compiler,
+        })
+    }
 }
 
 #[derive(Serialize)]
@@ -130,7 +172,7 @@ impl<'a> SharedContext<'a> {
             headers_unneeded: profile.kernels.headers_unneeded.iter().map(|pattern| format!("./{pattern}")).collect(),
             runtime_links: links.iter().map(|(from, to)| Link { from: from.as_str(), to }).collect(),
             package_keys: profile.family.has_signed_packages().then_some(&release.package_keys),
-            other_compilers: (profile.family != Family::Apt).then_some(&profile.toolchain.compiler.other_versions),
+            other_compilers: &profile.toolchain.compiler.other_versions,
         }
     }
 }
@@ -150,6 +192,7 @@ impl<'a> OwnContext<'a> {
             kernel_dir: recipe.kernel_dir,
             kernel_source: recipe.kernel_source,
             headers_image: kernel.headers_image.as_deref().map(|image| mirrors.image(image)).unwrap_or_default(),
+            archive: Archive::of(target),
             utsrelease: format!("\"{raw}\""),
             build_from: toolchain_with(&driver_packages),
             driver_packages,

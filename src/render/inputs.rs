@@ -16,7 +16,7 @@ use crate::reference::Digest;
 use crate::template;
 
 /// Version of what a build leaves behind; grows whenever the same inputs give another image.
-const FORMAT: u32 = 3;
+const FORMAT: u32 = 4;
 
 /// Annotations that tell a later run what an image was made from.
 pub fn input_annotations(target: &Target, base: Option<&Digest>) -> BTreeMap<String, String> {

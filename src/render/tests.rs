@@ -6,9 +6,9 @@ use crate::arch::Arch;
 use crate::catalog::Catalog;
 use crate::fixture;
 use crate::kernel::KernelRelease;
-use crate::package::{PublishedKernel, PublishedRelease};
+use crate::package::{Package, PublishedKernel, PublishedRelease};
 use crate::plan::{Group, Plan};
-use crate::profile::distro::Family;
+use crate::profile::distro::{Archives, DistroProfile, Family};
 use crate::profile::driver::DriverProfile;
 use crate::reference::Digest;
 use crate::template::quote_shell;
@@ -25,7 +25,11 @@ fn templates_name_what_their_context_has_and_nothing_else() {
         profile.family = family;
         target.distro = crate::plan::PlannedDistro { profile: profile.into(), release: target.distro.release.clone() }.into();
         let context = serde_json::to_value(Context::of(&target, &Mirrors::default()).unwrap()).unwrap();
-        let fields: BTreeSet<String> = context.as_object().unwrap().keys().cloned().collect();
+        let mut fields: BTreeSet<String> = context.as_object().unwrap().keys().cloned().collect();
+        if family != Family::Apt {
+            // Profiles of other families have none.
+            fields.remove("archive");
+        }
         let used: BTreeSet<String> = template::names_used(&template_name(&target)).unwrap().into_iter().collect();
         assert_eq!(used, fields, "{family:?}: names in the template (left), fields of its context (right)");
     }
@@ -114,7 +118,7 @@ pub(super) fn built_in(driver: &str, version: &str, kernel: &str, arch: Arch) ->
         kernels: vec![kernel.parse().unwrap()],
         arches: vec![arch],
         excludes: Vec::new(),
-        in_image: Vec::new(),
+        unlisted: Vec::new(),
     };
     fixture::plan_of(group, &[PublishedRelease { arch: arch.to_string(), ..fixture::index(&[kernel]) }]).unwrap().targets.remove(0)
 }
@@ -140,6 +144,7 @@ pub(super) const OF_DISTROS: &[(&str, &str, &str)] = &[
     ("arch", "rolling", "6.16.8-arch3-1"),
     ("azurelinux", "3.0", "6.6.134.1-2.azl3"),
     ("centos-stream", "10", "6.12.0-150.el10.x86_64"),
+    ("cos", "any", "6.6.93+"),
     ("debian", "trixie", "6.12.117+deb13-amd64"),
     ("fedora", "43", "6.17.7-300.fc43.x86_64"),
     ("flatcar", "any", "6.12.103-flatcar"),
@@ -157,24 +162,41 @@ pub(super) fn of_distro(distro: &str, release: &str, kernel: &str) -> Target {
     let catalog = embedded();
     let profile = catalog.distro(distro).unwrap();
     let compiler = profile.release(release).unwrap().default_compiler.clone().unwrap();
-    let held = |kernel| PublishedKernel {
+    let held = || PublishedKernel {
         headers: Vec::new(),
         headers_image: Some("registry.example/devel:1".to_owned()),
         compilers: Vec::new(),
         ..fixture::kernel(kernel)
     };
-    let in_image = profile.kernels.in_image.iter().map(|_| held(kernel)).collect();
+    let unlisted = match (&profile.kernels.in_image, &profile.kernels.archives) {
+        (Some(_), _) => vec![held()],
+        (None, Some(archives)) => vec![of_archive(archives, kernel, "18613.339.5")],
+        (None, None) => Vec::new(),
+    };
+    of_group(profile, release, kernel, compiler, unlisted)
+}
+
+/// A kernel of an archive, and the archive of its compiler.
+fn of_archive(archives: &Archives, kernel: &str, os_version: &str) -> PublishedKernel {
+    let package = |url: String| Package { url, arch: "amd64".into(), ..fixture::kernel(kernel).headers[0].clone() };
+    let mut headers = vec![package(archives.url(os_version, Arch::Amd64).unwrap())];
+    headers.extend(archives.compiler.iter().map(|_| package("https://storage.example/toolchain.tar.xz".to_owned())));
+    PublishedKernel { headers, os_version: Some(os_version.to_owned()), compilers: Vec::new(), ..fixture::kernel(kernel) }
+}
+
+fn of_group(profile: &DistroProfile, release: &str, kernel: &str, compiler: String, unlisted: Vec<PublishedKernel>) -> Target {
+    let catalog = embedded();
     let group = Group {
         drivers: vec![(catalog.driver("v4l2loopback").unwrap().clone().into(), None)],
         distros: vec![(profile.clone().into(), Some(release.parse().unwrap()))],
         kernels: vec![kernel.parse().unwrap()],
         arches: vec![Arch::Amd64],
         excludes: Vec::new(),
-        in_image,
+        unlisted,
     };
     let index = fixture::index(&[kernel]);
     let kernels = index.kernels.iter().map(|kernel| PublishedKernel { compilers: Vec::new(), ..kernel.clone() }).collect();
-    let index = PublishedRelease { distro: distro.into(), release: release.into(), compilers: vec![compiler], kernels, ..index };
+    let index = PublishedRelease { distro: profile.id.to_string(), release: release.into(), compilers: vec![compiler], kernels, ..index };
     fixture::plan_of(group, &[index]).unwrap().targets.remove(0)
 }
 
@@ -188,6 +210,15 @@ fn each_distribution_renders_as_people_have_read_it() {
         check(&format!("of-{distro}"), &target);
         shellcheck(&dockerfile(&target, &Mirrors::default()).unwrap());
     }
+}
+
+#[test]
+fn headers_come_out_of_a_disk_image_where_their_archive_is_one() {
+    let profile = embedded().distro("flatcar").unwrap();
+    let kernel = of_archive(profile.kernels.archives.as_ref().unwrap(), "6.12.103-flatcar", "4459.2.1");
+    let target = of_group(profile, "any", "6.12.103-flatcar", "gcc".to_owned(), vec![kernel]);
+    check("of-flatcar-archive", &target);
+    shellcheck(&dockerfile(&target, &Mirrors::default()).unwrap());
 }
 
 /// Every `RUN` is a script that shellcheck has nothing to say about, save that some lists have one word.

@@ -83,7 +83,7 @@ fn mirrored_images(kernels: &[Offer], base: &str) -> String {
 }
 
 /// Lines of `mirrors.packages`: a server of the folder in place of those whose names its folders have.
-fn mirrored_servers(site: &Path) -> String {
+pub(crate) fn mirrored_servers(site: &Path) -> String {
     let address = serve(site.to_owned());
     let mut lines = String::new();
     for host in fs::read_dir(site).unwrap() {

@@ -204,5 +204,6 @@ pub(crate) fn newest_sid() -> &'static str {
 
 /// Name and kernel of an image that some test has pushed, without its tag's help.
 pub(crate) fn image(repository: &str, driver: &str, version: &str, kernel: &str) -> String {
-    format!("{}/{repository}/{driver}:{version}-{}", registry(), kernel.replace('+', "_"))
+    let tag = kernel.strip_suffix('+').unwrap_or(kernel).replace('+', "_");
+    format!("{}/{repository}/{driver}:{version}-{tag}", registry())
 }

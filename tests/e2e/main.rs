@@ -17,6 +17,7 @@ mod files;
 mod forge;
 mod heavy;
 mod helm;
+mod in_archive;
 mod in_image;
 mod kernels;
 mod kmm;

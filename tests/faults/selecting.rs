@@ -96,15 +96,15 @@ exit 1
 #[tokio::test(flavor = "multi_thread")]
 async fn a_release_that_nobody_or_too_many_recognise() {
     let world = World::new().await;
-    let mut told = world.refused(&["--kernel", "6.6.93+"]).await;
+    let mut told = world.refused(&["--kernel", "6.6.93"]).await;
     let other = include_str!("debian.yaml").replace("id: debian", "id: otherix").replace("name: Debian", "name: Otherix");
     world.profile("distros/otherix.yaml", &other);
     told += &world.refused(&["--kernel", "6.1.0-56-amd64"]).await;
     assert_data_eq!(
         told,
         str![[r"
-error: no distro profile recognises `6.6.93+`
-  looked at  almalinux, amazon-2, amazon-2023, arch, azurelinux, centos-stream, debian, fedora, flatcar, gardenlinux, openshift, opensuse-leap, oracle, rhel, rocky, sles, ubuntu
+error: no distro profile recognises `6.6.93`
+  looked at  almalinux, amazon-2, amazon-2023, arch, azurelinux, centos-stream, cos, debian, fedora, flatcar, gardenlinux, openshift, opensuse-leap, oracle, rhel, rocky, sles, ubuntu
   help       add a profile for its distribution: --profiles DIR
 exit 2
 error: `6.1.0-56-amd64` can be a kernel of debian and of otherix
@@ -151,7 +151,7 @@ exit 2
 error: --driver ../kmf: `../kmf` is not an id; expected lower-case letters, digits, `.`, `_` and `-`, at most 40 of them
 exit 2
 error: unknown distro `debain`
-  known     almalinux, amazon-2, amazon-2023, arch, azurelinux, centos-stream, debian, fedora, flatcar, gardenlinux, openshift, opensuse-leap, oracle, rhel, rocky, sles, ubuntu
+  known     almalinux, amazon-2, amazon-2023, arch, azurelinux, centos-stream, cos, debian, fedora, flatcar, gardenlinux, openshift, opensuse-leap, oracle, rhel, rocky, sles, ubuntu
   help      did you mean `debian`?
   help      list them: kmodforge profile list; add one: --profiles DIR with distros/debain.yaml
 exit 2
@@ -184,12 +184,12 @@ async fn tags_that_cannot_be() {
         told,
         str![[r"
 error: the tag template cannot be rendered
-  found     Field `tga` is not defined. Available fields: flavour, release, tag, version
+  found     Field `tga` is not defined. Available fields: flavour, os_version, release, tag, version
              --> tag:1:11
               |
             1 | {{ kernel.tga }}
               |           ^^^
-  help      a template may name `driver.id`, `driver.version`, `distro.id`, `distro.release`, `distro.version`, `kernel.release`, `kernel.tag`, `kernel.version`, `kernel.flavour` and `arch`
+  help      a template may name `driver.id`, `driver.version`, `distro.id`, `distro.release`, `distro.version`, `kernel.release`, `kernel.tag`, `kernel.version`, `kernel.flavour`, `kernel.os_version` and `arch`
 exit 2
 error: the tag template cannot be rendered
   found     Unexpected end of input
@@ -197,14 +197,14 @@ error: the tag template cannot be rendered
               |
             1 | {{ kernel.tag
               |              ^
-  help      a template may name `driver.id`, `driver.version`, `distro.id`, `distro.release`, `distro.version`, `kernel.release`, `kernel.tag`, `kernel.version`, `kernel.flavour` and `arch`
+  help      a template may name `driver.id`, `driver.version`, `distro.id`, `distro.release`, `distro.version`, `kernel.release`, `kernel.tag`, `kernel.version`, `kernel.flavour`, `kernel.os_version` and `arch`
 exit 2
 error: `6.1.0-54-amd64/x` is not a tag: `/` is not allowed in it
   made by   the tag template
   help      `{{ kernel.tag }}` is the kernel release made safe for tags
 exit 2
 error: `kmf 1.0 for 6.1.0-56-amd64 (debian bookworm, amd64)` and `kmf 1.0 for 6.1.0-55-amd64 (debian bookworm, amd64)` would both be tagged `REGISTRY/drivers/kmf:1.0`
-  help      use `{{ kernel.tag }}`, `{{ distro.release }}` or `{{ arch }}` in the tag template to tell them apart
+  help      use `{{ kernel.tag }}`, `{{ kernel.os_version }}`, `{{ distro.release }}` or `{{ arch }}` in the tag template to tell them apart
 exit 2
 error: `` is not a tag: it is empty
   made by   the tag template
@@ -216,7 +216,7 @@ error: the tag template cannot be rendered
               |
             1 | {% include 'x' %}
               |            ^^^
-  help      a template may name `driver.id`, `driver.version`, `distro.id`, `distro.release`, `distro.version`, `kernel.release`, `kernel.tag`, `kernel.version`, `kernel.flavour` and `arch`
+  help      a template may name `driver.id`, `driver.version`, `distro.id`, `distro.release`, `distro.version`, `kernel.release`, `kernel.tag`, `kernel.version`, `kernel.flavour`, `kernel.os_version` and `arch`
 exit 2
 
 "]]
@@ -315,7 +315,7 @@ error: unknown key `kernles`
   --> kmodforge.yaml:4:5
    |
  4 |     kernles: ["6.1.*"]
-   |     ^^^^^^^ expected one of `drivers`, `distros`, `kernels`, `arches`, `headers_image`, `exclude`
+   |     ^^^^^^^ expected one of `drivers`, `distros`, `kernels`, `arches`, `headers_image`, `os_version`, `exclude`
   help      did you mean `kernels`?
 exit 2
 error: unknown value `riscv64`
@@ -340,7 +340,7 @@ error: unknown distro `gentoo`
   --> kmodforge.yaml:4:23
    |
  4 |     distros: [debian, gentoo]
-   |                       ^^^^^^ expected `almalinux`, `amazon-2`, `amazon-2023`, `arch`, `azurelinux`, `centos-stream`, `debian`, `fedora`, `flatcar`, `gardenlinux`, `openshift`, `opensuse-leap`, `oracle`, `rhel`, `rocky`, `sles`, `ubuntu`
+   |                       ^^^^^^ expected `almalinux`, `amazon-2`, `amazon-2023`, `arch`, `azurelinux`, `centos-stream`, `cos`, `debian`, `fedora`, `flatcar`, `gardenlinux`, `openshift`, `opensuse-leap`, `oracle`, `rhel`, `rocky`, `sles`, `ubuntu`
 exit 2
 error: `6.1.0-56-amd64; reboot` is not a kernel selector
   --> kmodforge.yaml:4:15
@@ -349,12 +349,12 @@ error: `6.1.0-56-amd64; reboot` is not a kernel selector
    |               ^^^^^^^^^^^^^^^^^^^^^^^^ `;` is not allowed in it
 exit 2
 error: the tag template cannot be rendered
-  found     Field `tga` is not defined. Available fields: flavour, release, tag, version
+  found     Field `tga` is not defined. Available fields: flavour, os_version, release, tag, version
              --> tag:1:11
               |
             1 | {{ kernel.tga }}
               |           ^^^
-  help      a template may name `driver.id`, `driver.version`, `distro.id`, `distro.release`, `distro.version`, `kernel.release`, `kernel.tag`, `kernel.version`, `kernel.flavour` and `arch`
+  help      a template may name `driver.id`, `driver.version`, `distro.id`, `distro.release`, `distro.version`, `kernel.release`, `kernel.tag`, `kernel.version`, `kernel.flavour`, `kernel.os_version` and `arch`
 exit 2
 error: `matrix` must be a list
   --> kmodforge.yaml:2:9
@@ -416,7 +416,8 @@ exit 2
 error: invalid value 'Registry Example' for '--headers-image <IMAGE>': `Registry Example` is not an image reference: repository names are lower case
 exit 2
 error: no repository has the headers of kernels of `flatcar`
-  because   they are part of an image
+  because   they are part of an archive for each version of the operating system
+  help      name the release exactly, and the nodes' version: --os-version VERSION (VERSION_ID in a node's /etc/os-release)
   help      name the release exactly, and the image: --headers-image IMAGE (the developer container of the nodes' release, pushed to a registry)
 exit 2
 error: no repository has the headers of kernels of `openshift`
@@ -437,5 +438,57 @@ error: `a b` is not an image reference
 exit 2
 
 "#]]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn headers_that_an_archive_has() {
+    let world = World::new().await;
+    let mut told = String::new();
+    for (kernel, more) in [
+        ("6.6.93+", &[][..]),
+        ("latest", &["--distro", "cos", "--os-version", "18613.339.5"]),
+        ("6.1.0-57-amd64", &["--os-version", "18613.339.5"]),
+        ("6.6.93+", &["--os-version", "117"]),
+        ("6.12.103-flatcar", &["--os-version", "4459.2.1", "--headers-image", "registry.example/devel:1"]),
+    ] {
+        told += &world.refused(&[&["--kernel", kernel][..], more].concat()).await;
+    }
+    world.write("kmodforge.yaml", "matrix:\n  - {drivers: [kmf], distros: [debian], kernels: [latest]}\n");
+    told += &world.run(&["plan", "--os-version", "18613.339.5"]).await.errors();
+    // One release, one tag, two places that have its headers.
+    let row = |image: &str| format!("  - {{drivers: [kmf], distros: [debian], kernels: [6.1.0-57-amd64], headers_image: \"{image}\"}}\n");
+    world.write("kmodforge.yaml", &format!("matrix:\n{}{}", row("registry.example/devel:1"), row("registry.example/devel:2")));
+    told += &world.run(&["plan"]).await.errors();
+    assert_data_eq!(
+        told,
+        str![[r"
+error: no repository has the headers of kernels of `cos`
+  because   they are part of an archive for each version of the operating system
+  help      name the release exactly, and the nodes' version: --os-version VERSION (BUILD_ID in a node's /etc/os-release)
+exit 2
+error: `latest` does not tell which kernel version `18613.339.5` of the operating system has headers of
+  help      name the release exactly, as `uname -r` prints it
+exit 2
+error: kernels of `debian` are not told apart by a version of the operating system
+  because   their headers are in no archive that is called after it
+  help      leave `--os-version` (`os_version`) out
+exit 2
+error: `117` is no version of `cos`
+  expected  a version that fits `/d+/./d+/./d+`
+  help      it is BUILD_ID in a node's /etc/os-release
+exit 2
+error: headers are either in an image or in an archive
+  found     an image (`--headers-image`, `headers_image`) and a version of the operating system (`--os-version`, `os_version`)
+  help      leave one of them out
+exit 2
+error: `--os-version` cannot be about a whole matrix
+  help      name driver and kernel too, or write it into the row: `os_version: VERSION`
+exit 2
+error: `kmf 1.0 for 6.1.0-57-amd64 (debian bookworm, amd64), headers of registry.example/devel:1` and `kmf 1.0 for 6.1.0-57-amd64 (debian bookworm, amd64), headers of registry.example/devel:2` would both be tagged `localhost/drivers/kmf:1.0-6.1.0-57-amd64`
+  help      use `{{ kernel.tag }}`, `{{ kernel.os_version }}`, `{{ distro.release }}` or `{{ arch }}` in the tag template to tell them apart
+exit 2
+
+"]]
     );
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use kmodforge::catalog::Catalog;
 use kmodforge::kernel::KernelRelease;
-use kmodforge::profile::distro::Proof;
+use kmodforge::profile::distro::{KernelRules, Proof};
 
 fn root(path: &str) -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
@@ -50,9 +50,13 @@ fn profiles_claim_no_other_proof_than_the_tests_have() {
     // Debian has dnf, and no tdnf.
     assert_eq!(claiming(Proof::SimilarClient), BTreeSet::from(["azurelinux".to_owned()]));
     assert_eq!(claiming(Proof::RealClient), &on_a_stand_in() - &claiming(Proof::SimilarClient));
-    // tests/e2e/in_image.rs builds for each of them.
-    let in_image = catalog.distro_entries().filter(|entry| entry.profile.kernels.in_image.is_some()).map(|entry| entry.profile.id.to_string());
-    assert_eq!(claiming(Proof::StandInImage), in_image.collect());
+    // tests/e2e/in_archive.rs builds for each of these, tests/e2e/in_image.rs for each that images have the headers of.
+    let having = |has: fn(&KernelRules) -> bool| -> BTreeSet<String> {
+        catalog.distro_entries().filter(|entry| has(&entry.profile.kernels)).map(|entry| entry.profile.id.to_string()).collect()
+    };
+    let in_archive = having(|kernels| kernels.archives.is_some());
+    assert_eq!(claiming(Proof::StandInImage), &having(|kernels| kernels.in_image.is_some()) - &in_archive);
+    assert_eq!(claiming(Proof::StandInArchive), in_archive);
     // Every other test of tests/e2e builds for kernels from Debian's own mirrors.
     assert_eq!(claiming(Proof::RealMirror), BTreeSet::from(["debian".to_owned()]));
 }

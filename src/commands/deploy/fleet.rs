@@ -59,6 +59,7 @@ fn is_selecting(select: &SelectArgs) -> bool {
         tag_template,
         fallbacks,
         headers_image,
+        os_version,
         about_source: _,
     } = select;
     project.file.is_some()
@@ -68,7 +69,13 @@ fn is_selecting(select: &SelectArgs) -> bool {
         || module.is_some()
         || repo.is_some()
         || tag_template.is_some()
-        || !(drivers.is_empty() && kernels.is_empty() && distros.is_empty() && arches.is_empty() && fallbacks.is_empty() && headers_image.is_none())
+        || !(drivers.is_empty()
+            && kernels.is_empty()
+            && distros.is_empty()
+            && arches.is_empty()
+            && fallbacks.is_empty()
+            && headers_image.is_none()
+            && os_version.is_none())
 }
 
 /// What the registry has of the selected targets, as a run of `build` would record it.

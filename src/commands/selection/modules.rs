@@ -69,7 +69,7 @@ pub(super) async fn plan(session: &Session, select: &SelectArgs, file: &Path, ke
         if !kernels.named.is_empty() {
             arches.clear();
         }
-        let group = group_for(session, select, vec![driver], selectors, &arches)?;
+        let group = group_for(session, select, vec![driver], selectors, &arches).await?;
         let part = plan_of(session, &[group], &select.fallbacks, &naming).await?;
         take(&mut plan, part, &found, &file, kernels.named, ui)?;
     }

@@ -16,6 +16,7 @@ use crate::cli::VerifyArgs;
 use crate::commands::builder::connect_unless_cancelled;
 use crate::commands::local_image::LocalImage;
 use crate::commands::selection;
+use crate::commands::selection::unlisted::{self, Whereabouts};
 use crate::commands::session::{Session, host_arch};
 use crate::commands::solving;
 use crate::error::{Exit, Failure};
@@ -88,9 +89,10 @@ impl<'a> Kernels<'a> {
         for version in &mut profile.versions {
             version.requires = Requirements::default();
         }
-        let in_image = selection::in_image::kernels(self.args.headers_image.as_ref(), &distros, &kernels)?;
+        let whereabouts = Whereabouts { image: self.args.headers_image.as_ref(), os_version: self.args.os_version.as_deref() };
+        let unlisted = unlisted::kernels(session, whereabouts, &distros, &kernels, &[arch]).await?;
         let group = Group {
-            in_image,
+            unlisted,
             drivers: vec![(Arc::new(profile), driver.and_then(|(_, version)| version.clone()))],
             distros,
             kernels,

@@ -3,7 +3,7 @@
 use regex::Regex;
 
 use super::recognise::anchored;
-use super::{BootRules, DistroProfile, Family, KernelRules, Release, Repository, Runtime, Toolchain};
+use super::{Archives, BootRules, DistroProfile, Family, KernelRules, Release, Repository, Runtime, Toolchain};
 use crate::profile::problem::{Checker, Problem, ProfileError};
 use crate::reference::Reference;
 use crate::yaml::{Source, Trail};
@@ -35,7 +35,7 @@ pub(super) fn check(profile: &DistroProfile, document: &Source) -> Result<(), Pr
 /// What each family cannot do without, and what it makes nothing of.
 fn check_family(checker: &Checker<'_>, profile: &DistroProfile) -> Result<(), ProfileError> {
     let (family, kernels, compiler) = (profile.family, &profile.kernels, &profile.toolchain.compiler);
-    let (apt, in_packages) = (family == Family::Apt, kernels.in_image.is_none());
+    let (apt, in_packages) = (family == Family::Apt, kernels.are_published());
     let (in_kernels, in_compiler) = (Trail::to("kernels"), Trail::to("toolchain").then("compiler"));
     let keys = [
         ("headers_package", &in_kernels, kernels.headers_package.is_some(), apt && in_packages, apt),
@@ -43,7 +43,8 @@ fn check_family(checker: &Checker<'_>, profile: &DistroProfile) -> Result<(), Pr
         ("headers_versions", &in_kernels, !kernels.headers_versions.is_empty(), !apt && in_packages, !apt),
         ("from_dependencies", &in_compiler, compiler.from_dependencies.is_some(), false, true),
         ("cross_package", &in_compiler, compiler.cross_package.is_some(), false, apt),
-        ("other_versions", &in_compiler, !compiler.other_versions.is_empty(), false, !apt),
+        ("other_versions", &in_compiler, !compiler.other_versions.is_empty(), false, !apt || kernels.archives.is_some()),
+        ("archives", &in_kernels, kernels.archives.is_some(), false, apt),
     ];
     for (key, trail, there, needed, known) in keys {
         if needed && !there {
@@ -70,9 +71,7 @@ fn check_boot(checker: &Checker<'_>, boot: &BootRules) -> Result<(), ProfileErro
     for (key, path) in boot.kernel.split('|').map(|path| ("kernel", path)).chain([("modules", boot.modules.as_str())]) {
         let trail = trail.then(key);
         with_kernel(checker, &trail, path)?;
-        checker.form(&trail, path, ("a path in a package", "a relative path without `.`, `..`, empty parts and spaces"), |path| {
-            path.split('/').all(|part| !matches!(part, "" | "." | "..")) && !path.contains(|c: char| c.is_whitespace() || c.is_control())
-        })?;
+        inner_path(checker, &trail, path)?;
     }
     Ok(())
 }
@@ -103,6 +102,9 @@ fn check_kernels(checker: &Checker<'_>, kernels: &KernelRules) -> Result<(), Pro
         compile(checker, &trail.then("headers_dependencies"), pattern)?;
     }
     file_patterns(checker, &trail.then("headers_unneeded"), &kernels.headers_unneeded)?;
+    if let Some(archives) = &kernels.archives {
+        check_archives(checker, &trail.then("archives"), archives)?;
+    }
     let directories = [("directory", Some(&kernels.directory)), ("source_directory", kernels.source_directory.as_ref())];
     for (key, value) in directories {
         if let Some(value) = value {
@@ -114,6 +116,37 @@ fn check_kernels(checker: &Checker<'_>, kernels: &KernelRules) -> Result<(), Pro
         }
     }
     Ok(())
+}
+
+fn check_archives(checker: &Checker<'_>, trail: &Trail, archives: &Archives) -> Result<(), ProfileError> {
+    checker.some(&trail.then("places"), "places", &archives.places)?;
+    let place = |trail: &Trail, url: &str| {
+        checker.text(trail, url, &["os_version", "arch"])?;
+        needs_placeholder(checker, trail, url, "os_version")?;
+        checker.url(trail, url)
+    };
+    for (index, entry) in archives.places.iter().enumerate() {
+        let trail = trail.then("places").then(index);
+        compile(checker, &trail.then("versions"), &entry.versions)?;
+        place(&trail.then("url"), &entry.url)?;
+    }
+    with_kernel(checker, &trail.then("directory"), &archives.directory)?;
+    inner_path(checker, &trail.then("directory"), &archives.directory)?;
+    let Some(compiler) = &archives.compiler else { return Ok(()) };
+    let trail = trail.then("compiler");
+    place(&trail.then("named_in"), &compiler.named_in)?;
+    for (key, paths) in [("gcc", &compiler.gcc), ("clang", &compiler.clang), ("lld", &compiler.lld)] {
+        checker.text(&trail.then(key), paths, &["machine"])?;
+        paths.split('|').try_for_each(|path| inner_path(checker, &trail.then(key), path))?;
+    }
+    Ok(())
+}
+
+/// A path in a package or an archive that is named exactly.
+fn inner_path(checker: &Checker<'_>, trail: &Trail, path: &str) -> Result<(), ProfileError> {
+    checker.form(trail, path, ("a path in a package", "a relative path without `.`, `..`, empty parts and spaces"), |path| {
+        path.split('/').all(|part| !matches!(part, "" | "." | "..")) && !path.contains(|c: char| c.is_whitespace() || c.is_control() || "'\"\\$`".contains(c))
+    })
 }
 
 fn check_release(checker: &Checker<'_>, trail: &Trail, release: &Release, profile: &DistroProfile) -> Result<(), ProfileError> {

@@ -86,6 +86,8 @@ pub enum Proof {
     SimilarClient,
     /// Modules were compiled and checked in an image that stands in for the distribution's, with the headers of another real kernel.
     StandInImage,
+    /// As `stand-in-image`, with an archive in the place of the distribution's.
+    StandInArchive,
     /// Its Dockerfile was rendered and read; nothing more.
     #[default]
     Rendered,
@@ -100,6 +102,7 @@ impl Proof {
             Self::RealClient => "real client on a stand-in",
             Self::SimilarClient => "similar client on a stand-in",
             Self::StandInImage => "stand-in image",
+            Self::StandInArchive => "stand-in archive",
             Self::Rendered => "rendered only",
         }
     }

@@ -1,0 +1,227 @@
+# v4l2loopback 0.15.4 for 6.6.93+ (cos any, amd64)
+#
+# Rendered by kmodforge. Needs nothing but `docker build --target loader .`: the driver's source lies beside this file.
+# base ─┬─ toolchain ─┬─ kernel ─┐
+#       ├─ headers ───┴─ build ──┼─ loader
+#       └─ tools ────────────────┘
+
+FROM docker.io/library/debian:trixie AS base
+SHELL ["/bin/bash", "-euo", "pipefail", "-c"]
+
+# Compiler and build tools: the same for all kernels of the release.
+FROM base AS usual
+RUN --mount=type=cache,id=kmodforge-apt-cos-any-amd64,target=/var/cache/apt,sharing=locked \
+    --mount=type=cache,id=kmodforge-lists-cos-any-amd64,target=/var/lib/apt/lists,sharing=locked \
+    --mount=type=secret,id=apt-auth,target=/etc/apt/auth.conf.d/kmodforge.conf \
+    rm -f /etc/apt/apt.conf.d/docker-clean /etc/apt/sources.list.d/*; \
+    printf '%s\n' \
+      'deb http://security.debian.org/debian-security trixie-security main' \
+      'deb http://ftp.debian.org/debian trixie-updates main' \
+      'deb http://ftp.debian.org/debian trixie main' > /etc/apt/sources.list; \
+    apt-get -q -o APT::Sandbox::User=root -o Acquire::Languages=none update; \
+    DEBIAN_FRONTEND=noninteractive apt-get -q -y -o APT::Sandbox::User=root -o Dpkg::Options::=--force-unsafe-io \
+      -o Dpkg::Options::=--path-exclude='/usr/share/doc/*' -o Dpkg::Options::=--path-exclude='/usr/share/man/*' \
+      install --no-install-recommends gcc make kmod ca-certificates libelf1t64 xz-utils; \
+    rm -rf /usr/lib/modules; ln -s /usr/src/.modules /usr/lib/modules
+
+# Headers of 6.6.93+, out of their archive, and the kernel's compiler.
+FROM usual AS headers
+RUN --mount=type=cache,id=kmodforge-packages,target=/var/cache/kmodforge \
+    --mount=type=secret,id=apt-auth,target=/etc/apt/auth.conf.d/kmodforge.conf \
+    cd /var/cache/kmodforge; set --; missing=(); new=$(mktemp -d -p .); \
+    for package in \
+      'e5325b50d152215f67f536d097c22282634185764de2e398b7b36162049e8849 'https://storage.googleapis.com/cos-tools/18613.339.5/kernel-headers.tgz \
+      'e5325b50d152215f67f536d097c22282634185764de2e398b7b36162049e8849 'https://storage.example/toolchain.tar.xz; do \
+      set -- "$@" "${package%% *}"; \
+      [ -e "${package%% *}" ] || missing+=("${package#* }" "$new/${package%% *}" "SHA256:${package%% *}"); \
+    done; \
+    [ -z "${missing[*]}" ] || /usr/lib/apt/apt-helper -q -o APT::Sandbox::User=root download-file "${missing[@]}"; \
+    find "$new" -type f -exec mv -t . {} +; rmdir "$new"; \
+    set -- "${@/#/$PWD/}"; mkdir -p /headers/usr/{src,lib/modules} /facts /compiler /unpacked; \
+    tar -x --no-same-owner -C /unpacked -f "$1"; tree=/unpacked/usr/src/linux-headers-6.6.93+; \
+    [ -e "$tree/include/generated/utsrelease.h" ] || { \
+      other=$(cd /unpacked; find . -path '*/include/generated/utsrelease.h' -exec sed -n 's/^#define UTS_RELEASE "\(.*\)"$/\1/p' {} +); \
+      echo https://storage.googleapis.com/cos-tools/18613.339.5/kernel-headers.tgz" has no headers of 6.6.93+; what it has: ${other:-none}" >&2; exit 1; }; \
+    mkdir /compiler/root; tar -x --no-same-owner -C /compiler/root -f "$2"; \
+    directory=/headers/usr/src/linux-headers-6.6.93+; mkdir -p "${directory%/*}"; mv "$tree" "$directory"; \
+    cd /headers/usr; mv lib/modules src/.modules; ln -s ../src/.modules lib/modules; mkdir -p src/.modules/6.6.93+; cd src/.modules/6.6.93+; \
+    [ -e build ] || ln -sfn /usr/src/linux-headers-6.6.93+ build; \
+    [ -e source ] || ln -sfn /usr/src/linux-headers-6.6.93+ source; \
+    cd /headers/usr/src/linux-headers-6.6.93+; \
+    grep -qF '"6.6.93+"' include/generated/utsrelease.h || { \
+      echo "the headers are not of 6.6.93+: $(grep UTS_RELEASE include/generated/utsrelease.h)" >&2; exit 1; }; \
+    cp .config /facts/config; cp Module.symvers /facts/Module.symvers; cp .config /compiler/config
+
+# The compiler that compiled the kernel, or none: its configuration says which.
+FROM usual AS toolchain
+RUN --mount=type=bind,from=headers,source=/compiler,target=/compiler \
+    call() { \
+      for path in ${2//|/ }; do \
+        [ ! -e "/compiler/root/$path" ] || { \
+          printf '#!/bin/sh\nexec /opt/kernel-compiler/%s "$@"\n' "$path" > "/usr/local/bin/$1"; chmod 755 "/usr/local/bin/$1"; return; }; \
+      done; \
+      echo https://storage.example/toolchain.tar.xz" has no $2" >&2; exit 1; \
+    }; \
+    cp -a /compiler/root /opt/kernel-compiler; \
+    if grep -q '^CONFIG_CC_IS_CLANG=y' /compiler/config; then call gcc 'bin/x86_64-cros-linux-gnu-clang|usr/bin/x86_64-cros-linux-gnu-clang'; else call gcc 'bin/x86_64-cros-linux-gnu-gcc|usr/bin/x86_64-cros-linux-gnu-gcc'; fi; \
+    ! grep -q '^CONFIG_LD_IS_LLD=y' /compiler/config || call ld 'bin/x86_64-cros-linux-gnu-ld.lld|bin/ld.lld|usr/bin/ld.lld'
+
+
+# Programs of the image: packages unpacked, files picked, nothing run. The same for every kernel of the release.
+FROM base AS tools
+RUN --mount=type=cache,id=kmodforge-packages,target=/var/cache/kmodforge \
+    --mount=type=secret,id=apt-auth,target=/etc/apt/auth.conf.d/kmodforge.conf \
+    mkdir -p /unpacked/usr/{bin,sbin,lib,lib64} /tools; \
+    for link in bin sbin lib lib64; do ln -s usr/$link /unpacked/$link; done; \
+    cd /var/cache/kmodforge; set --; missing=(); new=$(mktemp -d -p .); \
+    for package in \
+      '43908ec50e3d1107c06035715db493e61e1f903ace33144190d01ffc48e00971 'http://ftp.debian.org/debian/pool/main/l/linux/kmod.deb; do \
+      set -- "$@" "${package%% *}"; \
+      [ -e "${package%% *}" ] || missing+=("${package#* }" "$new/${package%% *}" "SHA256:${package%% *}"); \
+    done; \
+    [ -z "${missing[*]}" ] || /usr/lib/apt/apt-helper -q -o APT::Sandbox::User=root download-file "${missing[@]}"; \
+    find "$new" -type f -exec mv -t . {} +; rmdir "$new"; \
+    for file in "$@"; do \
+      dpkg-deb --fsys-tarfile "$file" | tar -x --keep-directory-symlink --no-same-owner -C /unpacked; \
+    done; \
+    cd /unpacked; \
+    for pattern in usr/bin/kmod usr/bin/dash usr/bin/busybox 'usr/lib/*-linux-gnu/libkmod.so.2*' 'usr/lib/*-linux-gnu/libzstd.so.1*' 'usr/lib/*-linux-gnu/liblzma.so.5*' 'usr/lib/*-linux-gnu/libcrypto.so.3' 'usr/lib/*-linux-gnu/libz.so.1*' 'usr/lib/*-linux-gnu/libc.so.6' 'usr/lib/*-linux-gnu/ld-linux-*.so.*' 'usr/lib*/ld-linux-*.so.*'; do \
+      found=; for file in $pattern; do [ -e "$file" ] || continue; found=1; cp -a --parents "$file" /tools; done; \
+      [ -n "$found" ] || { echo "no package of the image's programs has $pattern" >&2; exit 1; }; \
+    done; \
+    cd /tools; mkdir -p tmp usr/bin usr/sbin; chmod 1777 tmp; \
+    while read -r to link; do ln -sfn "$to" "$link"; done < <(printf '%s %s\n' \
+      usr/bin bin \
+      usr/lib lib \
+      usr/lib64 lib64 \
+      usr/sbin sbin \
+      busybox 'usr/bin/[' \
+      busybox usr/bin/awk \
+      busybox usr/bin/basename \
+      busybox usr/bin/cat \
+      busybox usr/bin/chmod \
+      busybox usr/bin/chown \
+      busybox usr/bin/cp \
+      busybox usr/bin/cut \
+      busybox usr/bin/date \
+      busybox usr/bin/dirname \
+      busybox usr/bin/dmesg \
+      busybox usr/bin/echo \
+      busybox usr/bin/env \
+      busybox usr/bin/expr \
+      busybox usr/bin/false \
+      busybox usr/bin/find \
+      busybox usr/bin/grep \
+      busybox usr/bin/head \
+      busybox usr/bin/id \
+      busybox usr/bin/ln \
+      busybox usr/bin/ls \
+      kmod usr/bin/lsmod \
+      busybox usr/bin/mkdir \
+      busybox usr/bin/mv \
+      busybox usr/bin/printf \
+      busybox usr/bin/readlink \
+      busybox usr/bin/realpath \
+      busybox usr/bin/rm \
+      busybox usr/bin/rmdir \
+      busybox usr/bin/sed \
+      busybox usr/bin/seq \
+      dash usr/bin/sh \
+      busybox usr/bin/sleep \
+      busybox usr/bin/sort \
+      busybox usr/bin/stat \
+      busybox usr/bin/sync \
+      busybox usr/bin/tail \
+      busybox usr/bin/tar \
+      busybox usr/bin/tee \
+      busybox usr/bin/test \
+      busybox usr/bin/touch \
+      busybox usr/bin/tr \
+      busybox usr/bin/true \
+      busybox usr/bin/uname \
+      busybox usr/bin/wc \
+      busybox usr/bin/xargs \
+      ../bin/kmod usr/sbin/depmod \
+      ../bin/kmod usr/sbin/insmod \
+      ../bin/kmod usr/sbin/lsmod \
+      ../bin/kmod usr/sbin/modinfo \
+      ../bin/kmod usr/sbin/modprobe \
+      ../bin/kmod usr/sbin/rmmod); \
+    for package in kmod; do \
+      text=/unpacked/usr/share/doc/$package/copyright; \
+      [ ! -e "$text" ] || install -D -m 644 "$text" "/tools/usr/share/licenses/$package/copyright"; \
+    done; \
+    for text in $(grep -rhoE '/usr/share/common-licenses/[A-Za-z0-9.+-]*[A-Za-z0-9]' /tools/usr/share/licenses 2>/dev/null | sort -u); do \
+      [ ! -f "$text" ] || install -D -m 644 "$text" "/tools$text"; \
+    done
+
+
+# An object with what every module has, compiled like the driver: what a module for this kernel must look like.
+FROM toolchain AS kernel
+RUN --mount=type=bind,from=headers,source=/headers/usr/src,target=/usr/src \
+    mkdir -p /facts /reference; cd /reference; \
+    echo 'obj-m := kmodforge_reference.o' > Kbuild; \
+    printf '%s\n' '#include <linux/module.h>' '#define INCLUDE_VERMAGIC' '#include <linux/vermagic.h>' 'MODULE_INFO(vermagic, VERMAGIC_STRING);' \
+      'struct module __this_module __section(".gnu.linkonce.this_module") = { .name = KBUILD_MODNAME };' > kmodforge_reference.c; \
+    make -C /usr/src/linux-headers-6.6.93+ M=/reference CONFIG_DEBUG_INFO_BTF_MODULES='' kmodforge_reference.o; \
+    strip --strip-debug -o /facts/reference.ko kmodforge_reference.o; \
+    gcc --version | head -n 1 > /facts/compiler; \
+    if command -v rpm > /dev/null; then rpm -qa --queryformat '%{NAME}\t%{VERSION}-%{RELEASE}\n'; \
+      elif command -v pacman > /dev/null; then pacman -Q; else dpkg-query -W; fi | sort > /facts/packages
+
+FROM toolchain AS build
+ADD source.tar /kmodforge/source/
+WORKDIR /kmodforge/source
+RUN --mount=type=bind,from=headers,source=/headers/usr/src,target=/usr/src \
+    make -j"$(nproc)" -C /usr/src/linux-headers-6.6.93+ M=/kmodforge/source CONFIG_DEBUG_INFO_BTF_MODULES='' modules
+RUN mkdir -p /modules/opt/lib/modules/6.6.93 /evidence; \
+    for text in COPYING* LICEN[CS]E* copyright; do \
+      [ ! -f "$text" ] || install -D -m 644 "$text" "/modules/usr/share/licenses/v4l2loopback/${text##*/}"; \
+    done; \
+    find . -name '*.ko' -type f -printf '%P\n' | sort > /evidence/built-modules; \
+    take() { \
+      file=$1; [ -n "$file" ] || file=$(find . -name "$2" -type f -printf '%P\n' | sort | head -n 1); \
+      [ -f "$file" ] || { echo "the build left no ${1:-$2}"; return 0; }; \
+      install -D -m 644 "$file" "/modules/opt/lib/modules/6.6.93/$3/${file##*/}"; \
+      strip --strip-debug "/modules/opt/lib/modules/6.6.93/$3/${file##*/}"; \
+    }; \
+    take '' v4l2loopback.ko extra; \
+    depmod -b /modules/opt 6.6.93 2>&1 | grep -v 'could not open modules' >&2 || [ "${PIPESTATUS[0]}" = 0 ]; \
+    ln -s 6.6.93 /modules/opt/lib/modules/6.6.93+
+
+# What kmodforge receives and checks before it makes an image of it.
+FROM scratch AS facts
+COPY --from=headers /facts/ /evidence/
+
+FROM scratch AS warm
+COPY --from=toolchain /etc/os-release /
+
+FROM scratch AS evidence
+COPY --from=headers /facts/ /evidence/
+COPY --from=kernel /facts/ /evidence/
+
+FROM scratch AS artifacts
+COPY --from=tools /tools/ /tools/
+COPY --from=build /modules/ /modules/
+COPY --from=build /evidence/ /evidence/
+COPY --from=headers /facts/ /evidence/
+COPY --from=kernel /facts/ /evidence/
+
+# The same image by `docker build` alone.
+FROM scratch AS loader
+COPY --from=tools /tools/ /
+COPY --from=build /modules/ /
+ENV PATH="/usr/sbin:/usr/bin:/sbin:/bin"
+LABEL \
+      io.kmodforge.arch="amd64" \
+      io.kmodforge.distro="cos:any" \
+      io.kmodforge.driver="v4l2loopback" \
+      io.kmodforge.kernel="6.6.93+" \
+      io.kmodforge.modules="v4l2loopback" \
+      io.kmodforge.version="0.15.4" \
+      org.opencontainers.image.description="Virtual video devices that programs feed with pictures" \
+      org.opencontainers.image.licenses="GPL-2.0-or-later" \
+      org.opencontainers.image.title="v4l2loopback 0.15.4 for 6.6.93+" \
+      org.opencontainers.image.url="https://github.com/v4l2loopback/v4l2loopback" \
+      org.opencontainers.image.version="0.15.4"
+CMD ["sleep", "infinity"]
