@@ -139,7 +139,7 @@ fn a_tag_that_two_targets_would_share_is_refused() {
         Failure::from(error).to_string(),
         "error: `v4l2loopback 0.15.3 for 6.1.0-56-amd64 (debian bookworm, amd64)` and `v4l2loopback 0.15.3 for 6.1.0-55-amd64 (debian bookworm, amd64)` \
          would both be tagged `registry.example/drivers/v4l2loopback:0.15.3`\n  \
-         help      use `{{ kernel.tag }}`, `{{ distro.release }}` or `{{ arch }}` in the tag template to tell them apart"
+         help      use `{{ kernel.tag }}`, `{{ kernel.os_version }}`, `{{ distro.release }}` or `{{ arch }}` in the tag template to tell them apart"
     );
 }
 

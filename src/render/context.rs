@@ -56,6 +56,8 @@ pub(super) struct OwnContext<'a> {
     headers_image: String,
     /// What an archive has in the place of packages.
     archive: Option<Archive<'a>>,
+    archive_is_disk: bool,
+    archive_has_compiler: bool,
     utsrelease: String,
     driver_packages: Vec<String>,
     headers: Vec<Fetched<'a>>,
@@ -182,7 +184,7 @@ impl<'a> OwnContext<'a> {
         let Target { driver, distro, kernel, .. } = target;
         let (raw, directory) = (kernel.release.as_str(), kernel.release.directory());
         let recipe = Recipe::of(target)?;
-        let driver_packages = driver_packages(target);
+        let (driver_packages, archive) = (driver_packages(target), Archive::of(target));
         let conf_dir = driver.dkms().map(|dkms| below_source(&dkms.directory)).unwrap_or_default();
         let modules_are_found = driver.modules().is_empty();
         Ok(Self {
@@ -192,7 +194,9 @@ impl<'a> OwnContext<'a> {
             kernel_dir: recipe.kernel_dir,
             kernel_source: recipe.kernel_source,
             headers_image: kernel.headers_image.as_deref().map(|image| mirrors.image(image)).unwrap_or_default(),
-            archive: Archive::of(target),
+            archive_is_disk: archive.as_ref().is_some_and(|archive| archive.partition.is_some()),
+            archive_has_compiler: archive.as_ref().is_some_and(|archive| archive.compiler.is_some()),
+            archive,
             utsrelease: format!("\"{raw}\""),
             build_from: toolchain_with(&driver_packages),
             driver_packages,

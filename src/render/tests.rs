@@ -28,7 +28,7 @@ fn templates_name_what_their_context_has_and_nothing_else() {
         let mut fields: BTreeSet<String> = context.as_object().unwrap().keys().cloned().collect();
         if family != Family::Apt {
             // Profiles of other families have none.
-            fields.remove("archive");
+            fields.retain(|field| !field.starts_with("archive"));
         }
         let used: BTreeSet<String> = template::names_used(&template_name(&target)).unwrap().into_iter().collect();
         assert_eq!(used, fields, "{family:?}: names in the template (left), fields of its context (right)");
