@@ -171,13 +171,25 @@ fn refused(step: &Step, message: String, expected: Answer) -> Finding {
         (None, None) => format!("modprobe ended with status {}", step.exit.unwrap_or_default()),
     };
     let from_modprobe = || spoken.and_then(|line| REASONS.iter().find(|(words, _)| line.contains(words))).map(|(_, help)| *help);
-    let help = reason.map(|(_, help)| help).or_else(from_modprobe).or((expected == Answer::Unknown).then_some(UNKNOWN_HELP));
+    let known = reason.map(|(_, help)| help).or_else(from_modprobe).map(str::to_owned);
+    let help = known.or_else(|| asked_in_vain(step)).or((expected == Answer::Unknown).then(|| UNKNOWN_HELP.to_owned()));
     let finding = if matches!(expected, Answer::Loads | Answer::Unknown) {
         Finding { found: Some(found), ..finding }
     } else {
         finding.differs(found, format!("{} (the driver's profile)", expected.name()))
     };
     help.map_or_else(|| finding.clone(), |help| finding.clone().help(help))
+}
+
+/// Modules that no module depends on by a symbol, and that a driver asks the kernel for all the same.
+fn asked_in_vain(step: &Step) -> Option<String> {
+    let names: Vec<_> = step.asked.iter().map(|name| format!("`{name}`")).collect();
+    (!names.is_empty()).then(|| {
+        format!(
+            "it asked for {}, which nobody has loaded: where the kernel has such a module, name it in `load_first` of the driver's profile",
+            names.join(", ")
+        )
+    })
 }
 
 /// Firmware that a module asks for in vain, and loads all the same: what it lacks then shows on the hardware only.

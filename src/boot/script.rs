@@ -8,6 +8,7 @@
 //! kmodforge: before 0                  the kernel's taint flags
 //! kmodforge: begin load v4l2loopback   a step begins
 //! kmodforge: said modprobe: ERROR: …   what its program printed
+//! kmodforge: asked ipt_tcp              the kernel asked for a module that is not there
 //! kmodforge: end 1 load v4l2loopback   it ended with this exit status
 //! kmodforge: state v4l2loopback live   what /sys/module says; `absent` if nothing
 //! kmodforge: bound edu_driver 0000:00:02.0
@@ -84,11 +85,12 @@ pub(super) fn script(guests: &[Guest<'_>]) -> String {
          echo 8 >/proc/sys/kernel/printk\n\
          exec 3>/dev/kmsg </dev/null\n\
          {FUNCTIONS}\
+         echo /{FOLDER}/modprobe >/proc/sys/kernel/modprobe\n\
          say up\n"
     );
     if guests.iter().any(|guest| !guest.own.is_empty()) {
         let depmod = depmod.as_deref().unwrap_or("depmod");
-        let _ = writeln!(text, "echo /{FOLDER}/modprobe >/proc/sys/kernel/modprobe\nrun index {depmod} -b {NODE} {}", quote_shell(first.plan.kernel.as_str()));
+        let _ = writeln!(text, "run index {depmod} -b {NODE} {}", quote_shell(first.plan.kernel.as_str()));
     }
     for (position, guest) in guests.iter().enumerate() {
         text.push_str("say image\n");
@@ -180,9 +182,10 @@ fn modprobe(position: usize, guest: Guest<'_>, machine: &Programs) -> String {
     if position == 0 { modprobe } else { format!("{} {} {modprobe}", machine.chroot.as_deref().unwrap_or("chroot"), root(position)) }
 }
 
-/// What the kernel runs when it asks for a module itself.
+/// What the kernel runs when it asks for a module itself (`request_module` in the kernel's `kernel/module/kmod.c`), by its name, which comes last.
 pub(super) fn helper(programs: &Programs) -> String {
-    format!("#!{}\nexec {} -d {NODE} \"$@\"\n", programs.shell, programs.modprobe)
+    let Programs { shell, modprobe, .. } = programs;
+    format!("#!{shell}\n{modprobe} -d {NODE} \"$@\" && exit\nfor name; do :; done\necho \"{MARK}asked $name\" >/dev/kmsg\nexit 1\n")
 }
 
 const FUNCTIONS: &str = r#"say() { echo "kmodforge: $*" >&3; }

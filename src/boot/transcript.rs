@@ -15,6 +15,8 @@ pub(super) struct Step {
     pub(super) said: Vec<String>,
     /// What the kernel said from then on until the next step began, without time stamps.
     pub(super) kernel: Vec<String>,
+    /// Modules that the kernel asked for meanwhile, and that are not there.
+    pub(super) asked: Vec<String>,
     /// What /sys/module said after it.
     pub(super) state: Option<String>,
 }
@@ -99,6 +101,7 @@ impl Transcript {
                 }
             }
             "said" => self.last_step().into_iter().for_each(|step| step.said.push(rest.to_owned())),
+            "asked" => self.last_step().into_iter().for_each(|step| step.asked.push(rest.to_owned())),
             "end" => {
                 let code = rest.split(' ').next().and_then(|code| code.parse().ok());
                 self.last_step().into_iter().for_each(|step| step.exit = code);

@@ -44,6 +44,16 @@ fn a_module_that_comes_and_goes_leaves_no_finding() {
 }
 
 #[test]
+fn what_the_kernel_was_asked_for_in_vain_is_named() {
+    let text = refused("kmodforge: asked ipt_tcp\nkmodforge: asked xt_tcp", "Invalid argument");
+    let found = judge(&plan(&["v4l2loopback"], Load::default()), &transcript(&format!("kmodforge: up\n{text}")), 0, &Ending::Done);
+    assert_eq!(
+        found[0].help.as_deref(),
+        Some("it asked for `ipt_tcp`, `xt_tcp`, which nobody has loaded: where the kernel has such a module, name it in `load_first` of the driver's profile")
+    );
+}
+
+#[test]
 fn the_kernel_s_reason_comes_before_modprobe_s() {
     for (kernel, said) in [
         ("v4l2loopback: Unknown symbol video_ioctl2 (err -2)", "Unknown symbol in module, or unknown parameter (see dmesg)"),
