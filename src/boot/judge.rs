@@ -172,7 +172,7 @@ fn refused(step: &Step, message: String, expected: Answer) -> Finding {
     };
     let from_modprobe = || spoken.and_then(|line| REASONS.iter().find(|(words, _)| line.contains(words))).map(|(_, help)| *help);
     let known = reason.map(|(_, help)| help).or_else(from_modprobe).map(str::to_owned);
-    let help = known.or_else(|| asked_in_vain(step)).or((expected == Answer::Unknown).then(|| UNKNOWN_HELP.to_owned()));
+    let help = known.or_else(|| asked_in_vain([step])).or((expected == Answer::Unknown).then(|| UNKNOWN_HELP.to_owned()));
     let finding = if matches!(expected, Answer::Loads | Answer::Unknown) {
         Finding { found: Some(found), ..finding }
     } else {
@@ -182,13 +182,11 @@ fn refused(step: &Step, message: String, expected: Answer) -> Finding {
 }
 
 /// Modules that no module depends on by a symbol, and that a driver asks the kernel for all the same.
-fn asked_in_vain(step: &Step) -> Option<String> {
-    let names: Vec<_> = step.asked.iter().map(|name| format!("`{name}`")).collect();
+fn asked_in_vain<'a>(steps: impl IntoIterator<Item = &'a Step>) -> Option<String> {
+    let names: BTreeSet<_> = steps.into_iter().flat_map(|step| &step.asked).map(|name| format!("`{name}`")).collect();
     (!names.is_empty()).then(|| {
-        format!(
-            "it asked for {}, which nobody has loaded: where the kernel has such a module, name it in `load_first` of the driver's profile",
-            names.join(", ")
-        )
+        let names = names.into_iter().collect::<Vec<_>>().join(", ");
+        format!("it asked for {names}, which nobody has loaded: where the kernel has such a module, name it in `load_first` of the driver's profile")
     })
 }
 
@@ -253,7 +251,12 @@ fn complaints(plan: &Plan, part: &Part) -> Option<Finding> {
         (None, None) => return None,
     };
     let finding = Finding::new("boot-kernel-log", severity, format!("{} {verdict} while {}", plan.kernel, doing(step)));
-    Some(Finding { found: Some((*line).clone()), ..finding })
+    let finding = Finding { found: Some((*line).clone()), ..finding };
+    let help = if severity == Severity::Error { asked_in_vain(&part.steps) } else { None };
+    Some(match help {
+        Some(help) => finding.help(help),
+        None => finding,
+    })
 }
 
 #[cfg(test)]
