@@ -2,7 +2,7 @@
 
 use std::fmt::{Display, Write as _};
 
-use crate::profile::distro::DistroProfile;
+use crate::profile::distro::{DistroProfile, KernelRules};
 use crate::profile::driver::{Answer, DriverProfile, DriverVersion, Redistribution, Requirements, Source};
 
 /// What people want to know of a driver before they take it.
@@ -69,6 +69,7 @@ pub(super) fn distro(profile: &DistroProfile) -> String {
     for pattern in &profile.kernels.recognise {
         let _ = writeln!(page, "- `{pattern}`");
     }
+    headers_elsewhere(&mut page, &profile.kernels);
     page.push_str("\n## Releases\n\n| release | base image of the build | repositories | older kernels |\n|---|---|---|---|\n");
     for release in &profile.releases {
         let repositories: Vec<_> = release.repositories.iter().map(|repository| format!("`{}` of <{}>", repository.suite, repository.url)).collect();
@@ -76,6 +77,21 @@ pub(super) fn distro(profile: &DistroProfile) -> String {
         let _ = writeln!(page, "| `{}` | `{}` | {} | {} |", release.id, release.base_image, repositories.join("<br>"), fallbacks.join(", "));
     }
     page
+}
+
+/// Where the headers are that no repository has.
+fn headers_elsewhere(page: &mut String, kernels: &KernelRules) {
+    if kernels.are_published() {
+        return;
+    }
+    page.push_str("\n## Headers\n\nNo repository has them: kernels are named exactly, and where their headers are.\n\n| where | |\n|---|---|\n");
+    if let Some(archives) = &kernels.archives {
+        let places: Vec<_> = archives.places.iter().map(|place| format!("`{}` for `{}`", place.url, place.versions)).collect();
+        row(page, &format!("`--os-version VERSION`: {}", archives.version_is), places.join("<br>"));
+    }
+    if let Some(image) = &kernels.in_image {
+        row(page, "`--headers-image IMAGE`", image);
+    }
 }
 
 fn heading(name: &str, summary: &str) -> String {
