@@ -54,10 +54,8 @@ pub(super) struct OwnContext<'a> {
     kernel_source: String,
     /// The image that has the headers; empty where packages have them.
     headers_image: String,
-    /// What an archive has in the place of packages.
-    archive: Option<Archive<'a>>,
-    archive_is_disk: bool,
-    archive_has_compiler: bool,
+    #[serde(flatten)]
+    archives: Archives<'a>,
     utsrelease: String,
     driver_packages: Vec<String>,
     headers: Vec<Fetched<'a>>,
@@ -85,6 +83,25 @@ struct Fetched<'a> {
     /// `signed`, or `listed`: whether it must have a signature of its own. Not in families whose packages have none.
     #[serde(skip_serializing_if = "str::is_empty")]
     proof: &'static str,
+}
+
+/// What archives have in the place of packages; conditions of templates name nothing that is part of something else.
+#[derive(Serialize)]
+struct Archives<'a> {
+    archive: Option<Archive<'a>>,
+    archive_is_disk: bool,
+    archive_has_compiler: bool,
+}
+
+impl<'a> Archives<'a> {
+    fn of(target: &'a Target) -> Self {
+        let archive = Archive::of(target);
+        Self {
+            archive_is_disk: archive.as_ref().is_some_and(|archive| archive.partition.is_some()),
+            archive_has_compiler: archive.as_ref().is_some_and(|archive| archive.compiler.is_some()),
+            archive,
+        }
+    }
 }
 
 /// An archive that has the headers.
@@ -184,7 +201,7 @@ impl<'a> OwnContext<'a> {
         let Target { driver, distro, kernel, .. } = target;
         let (raw, directory) = (kernel.release.as_str(), kernel.release.directory());
         let recipe = Recipe::of(target)?;
-        let (driver_packages, archive) = (driver_packages(target), Archive::of(target));
+        let driver_packages = driver_packages(target);
         let conf_dir = driver.dkms().map(|dkms| below_source(&dkms.directory)).unwrap_or_default();
         let modules_are_found = driver.modules().is_empty();
         Ok(Self {
@@ -194,9 +211,7 @@ impl<'a> OwnContext<'a> {
             kernel_dir: recipe.kernel_dir,
             kernel_source: recipe.kernel_source,
             headers_image: kernel.headers_image.as_deref().map(|image| mirrors.image(image)).unwrap_or_default(),
-            archive_is_disk: archive.as_ref().is_some_and(|archive| archive.partition.is_some()),
-            archive_has_compiler: archive.as_ref().is_some_and(|archive| archive.compiler.is_some()),
-            archive,
+            archives: Archives::of(target),
             utsrelease: format!("\"{raw}\""),
             build_from: toolchain_with(&driver_packages),
             driver_packages,
