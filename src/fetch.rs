@@ -10,6 +10,7 @@ mod error;
 mod logins;
 mod transfer;
 mod tree;
+mod unlisted;
 mod unpack;
 
 use std::collections::{HashMap, HashSet};
@@ -17,7 +18,6 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, UNIX_EPOCH};
 
-use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use tempfile::NamedTempFile;
 use tokio::sync::{OwnedMutexGuard, Semaphore};
@@ -27,6 +27,7 @@ pub use self::cached::Fetched;
 pub use self::error::{DiskProblem, FetchError, Place, Problem};
 use self::logins::Logins;
 use self::transfer::{Request, Transfers};
+pub use self::unlisted::Unlisted;
 pub(crate) use self::unpack::{decompress, open_deb};
 use crate::env;
 use crate::mirror::Mirrors;
@@ -47,15 +48,6 @@ pub enum Kind {
     Package,
     /// A driver's source or firmware.
     Source,
-}
-
-/// A file of which no index tells.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Unlisted {
-    /// SHA-256 of the file, 64 hexadecimal digits.
-    pub sha256: String,
-    /// Its size in bytes.
-    pub size: u64,
 }
 
 /// How a [`Fetcher`] works.
@@ -225,22 +217,6 @@ impl Fetcher {
         keep(part, &self.cached_file(&sha256))?;
         self.record_digest(&request, &sha256).await?;
         Ok(sha256)
-    }
-
-    /// What is at a place of which no index tells, and which does not change: it is fetched once, and remembered.
-    pub async fn unlisted(&self, kind: Kind, url: &str) -> Result<Unlisted, FetchError> {
-        let name = format!("{}.json", sha256(self.asked(kind, url).as_bytes()));
-        let memory = self.cache_dir().join("unlisted").join(&name);
-        let remembered = std::fs::read(&memory).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
-        if let (Some(known), Origin::Network) = (remembered, &self.options.origin) {
-            return Ok(known);
-        }
-        let sha256 = self.digest_of(kind, url).await?;
-        let path = self.verified(kind, url, &sha256).await?;
-        let size = std::fs::metadata(&path).map_err(|error| FetchError::cache(&path, &error))?.len();
-        let found = Unlisted { sha256, size };
-        self.write("unlisted", &name, &serde_json::to_vec(&found).unwrap_or_default())?;
-        Ok(found)
     }
 
     /// Fetches into a file; gives its SHA-256.

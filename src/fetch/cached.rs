@@ -23,14 +23,38 @@ pub struct Fetched {
 #[derive(Debug, Serialize, Deserialize)]
 struct Copy {
     url: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    etag: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    last_modified: Option<String>,
+    #[serde(flatten)]
+    validators: Validators,
     /// Seconds since 1970 when the server was asked last.
     asked: u64,
     /// SHA-256 of the index, so that a damaged copy is not believed.
     sha256: String,
+}
+
+/// What a server has told about a file, by which it can be asked whether the file has changed (RFC 9110, section 8.8).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Validators {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    etag: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_modified: Option<String>,
+}
+
+impl Validators {
+    pub(super) fn of(headers: &HeaderMap) -> Self {
+        let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        Self { etag: text(ETAG), last_modified: text(LAST_MODIFIED) }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.etag.is_none() && self.last_modified.is_none()
+    }
+}
+
+/// The question whether a file has changed.
+pub(super) fn conditions(validators: &Validators) -> HeaderMap {
+    let pairs = [(IF_NONE_MATCH, &validators.etag), (IF_MODIFIED_SINCE, &validators.last_modified)];
+    pairs.into_iter().filter_map(|(name, value)| Some((name, HeaderValue::from_str(value.as_ref()?).ok()?))).collect()
 }
 
 impl Fetcher {
@@ -57,7 +81,7 @@ impl Fetcher {
         {
             return Ok(Fetched { bytes: bytes.clone(), from_cache: true });
         }
-        let conditions = copy.as_ref().map(|(about, _)| about.conditions()).unwrap_or_default();
+        let conditions = copy.as_ref().map(|(about, _)| conditions(&about.validators)).unwrap_or_default();
         // Never closed, so this cannot fail; without a permit the transfer would merely not be counted.
         let _permit = self.limit.acquire().await.ok();
         match (self.transfers.read(request, &conditions, LIMIT).await, copy) {
@@ -95,18 +119,11 @@ impl Fetcher {
 
 impl Copy {
     fn new(url: &str, headers: &HeaderMap, bytes: &[u8]) -> Self {
-        let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
         Self {
             url: super::error::without_credentials(url),
-            etag: text(ETAG),
-            last_modified: text(LAST_MODIFIED),
+            validators: Validators::of(headers),
             asked: env::now().as_secs(),
             sha256: sha256(bytes),
         }
-    }
-
-    fn conditions(&self) -> HeaderMap {
-        let pairs = [(IF_NONE_MATCH, &self.etag), (IF_MODIFIED_SINCE, &self.last_modified)];
-        pairs.into_iter().filter_map(|(name, value)| Some((name, HeaderValue::from_str(value.as_ref()?).ok()?))).collect()
     }
 }

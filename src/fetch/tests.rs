@@ -279,3 +279,33 @@ async fn an_endless_index_is_cut() {
     let error = fetcher(dir.path()).cached(Kind::Package, &format!("{}/InRelease", server.url)).await.unwrap_err();
     assert_eq!(words(error, &server), "error: `http://server/InRelease` cannot be fetched: more than 16777216 bytes");
 }
+
+#[tokio::test]
+async fn a_file_of_which_no_index_tells_is_fetched_again_when_it_has_changed() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(|request, before| {
+        let tag = if before < 2 { "\"1\"" } else { "\"2\"" };
+        if request.headers().get("if-none-match").is_some_and(|known| known == tag) {
+            return status(304);
+        }
+        ([("etag", tag)], format!("version {tag}")).into_response()
+    })
+    .await;
+    let url = format!("{}/headers.tgz", server.url);
+    let ask = async || fetcher(dir.path()).unlisted(Kind::Package, &url).await.unwrap();
+    let first = ask().await;
+    assert_eq!((first.sha256.as_str(), first.size), (sha256(b"version \"1\"").as_str(), 11));
+    assert_eq!((ask().await, files_in(dir.path())), (first, 1));
+    assert_eq!((ask().await.sha256, files_in(dir.path())), (sha256(b"version \"2\""), 2));
+}
+
+#[tokio::test]
+async fn a_file_of_a_server_that_does_not_tell_when_it_changes_is_fetched_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::files([("/headers.tgz", CONTENT.to_vec())]).await;
+    let url = format!("{}/headers.tgz", server.url);
+    for _ in 0..2 {
+        assert_eq!(fetcher(dir.path()).unlisted(Kind::Package, &url).await.unwrap().sha256, sha256(CONTENT));
+    }
+    assert_eq!(server.asked().len(), 1);
+}

@@ -83,6 +83,18 @@ impl Transfers {
         }
     }
 
+    /// Fetches something of any size into a file, unless it is what these conditions say; gives what the server says about it, and its SHA-256.
+    pub(super) async fn save_unless_unchanged(&self, request: &Request<'_>, conditions: &HeaderMap, path: &Path) -> Result<Option<(HeaderMap, String)>, FetchError> {
+        let mut attempt = 1;
+        loop {
+            match self.save_if(request.asked, conditions, None, path).await {
+                Ok(saved) => return Ok(saved),
+                Err(refusal) => self.wait(refusal, attempt).await.map_err(|problem| request.failed(problem, attempt))?,
+            }
+            attempt += 1;
+        }
+    }
+
     /// Waits before the next attempt, or gives the problem back when there is none.
     async fn wait(&self, refusal: Refusal, attempt: u32) -> Result<(), Problem> {
         // Silence takes longer than any other problem, and seldom ends.
@@ -114,7 +126,20 @@ impl Transfers {
     }
 
     async fn save_once(&self, url: &str, sha256: Option<&str>, path: &Path) -> Result<String, Refusal> {
-        let body = Body::new(self.answer(url, &HeaderMap::new()).await?, self.timeouts.read);
+        match self.save_if(url, &HeaderMap::new(), sha256, path).await? {
+            Some((_, found)) => Ok(found),
+            None => Err(Problem::Status(http::StatusCode::NOT_MODIFIED.as_u16()).into()),
+        }
+    }
+
+    /// None: it is what the conditions say.
+    async fn save_if(&self, url: &str, conditions: &HeaderMap, sha256: Option<&str>, path: &Path) -> Result<Option<(HeaderMap, String)>, Refusal> {
+        let response = self.answer(url, conditions).await?;
+        if response.status() == http::StatusCode::NOT_MODIFIED {
+            return Ok(None);
+        }
+        let headers = response.headers().clone();
+        let body = Body::new(response, self.timeouts.read);
         let disk = |error: &std::io::Error| Problem::Disk { path: path.to_owned(), problem: DiskProblem::of(error) };
         let mut file = tokio::fs::File::create(path).await.map_err(|error| disk(&error))?;
         let found = copy(body, &mut file, path).await?;
@@ -123,7 +148,7 @@ impl Transfers {
         }
         // A cache that says "this is the file" must be right after a power cut, too.
         file.sync_data().await.map_err(|error| disk(&error))?;
-        Ok(found)
+        Ok(Some((headers, found)))
     }
 
     /// Sends the request; every status but success and `304` is a problem.
