@@ -21,8 +21,8 @@ use super::endpoint::Endpoint;
 use super::tls::{self, Alpn};
 use crate::error::{Exit, Failure};
 
-/// How long a daemon may take for the handshake; a local one answers in milliseconds.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a daemon may take for the handshake. A local one answers in milliseconds, but not where builds leave it no processor: 10 s were seen to be too few.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Error texts and details travel in HTTP/2 trailers, and hyper's own limit of 16 KiB is less than one failed step needs.
 const HEADER_LIST: u32 = 16 << 20;

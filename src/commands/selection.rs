@@ -1,6 +1,7 @@
 //! From the command line and the project file to a plan.
 
 pub mod cluster;
+mod filter;
 pub mod modules;
 pub mod unlisted;
 
@@ -11,6 +12,7 @@ use std::sync::Arc;
 
 use futures::stream::{StreamExt as _, TryStreamExt as _};
 
+use self::filter::Filter;
 use self::unlisted::Whereabouts;
 use super::given::{Market, profile_of};
 use super::session::{Session, host_arch};
@@ -18,7 +20,6 @@ use crate::arch::Arch;
 use crate::check::unsupported;
 use crate::cli::{DistroArg, Fallback, SelectArgs};
 use crate::error::{Exit, Failure};
-use crate::kernel::KernelRelease;
 use crate::kernel_index::{self, IndexRequest};
 use crate::kernel_selector::KernelSelector;
 use crate::package::PublishedRelease;
@@ -46,7 +47,7 @@ pub async fn plan(session: &Session, select: &SelectArgs, arguments: &str, ui: &
         modules::plan(session, select, file, modules::Kernels { named: &kernels, cluster: &cluster }, ui).await?
     } else {
         let arches = if kernels.is_empty() { cluster.arches() } else { Vec::new() };
-        kernels.extend(cluster::selectors(session, &cluster.nodes.iter().collect::<Vec<_>>(), select.distros.is_empty(), ui)?);
+        kernels.extend(cluster::selectors(session, &cluster.nodes.iter().collect::<Vec<_>>(), select, ui)?);
         let request = Request::of(session, select, kernels, &arches, ui).await?;
         let mut plan = plan_of(session, &request.groups, &request.fallbacks, &request.naming).await?;
         if let Some(filter) = &request.filter {
@@ -300,46 +301,6 @@ async fn group_of(session: &Session, row: &MatrixRow) -> Result<Group, Failure> 
     let whereabouts = Whereabouts { image: row.headers_image.as_ref(), os_version: row.os_version.as_deref() };
     let unlisted = unlisted::kernels(session, whereabouts, &distros, &row.kernels, &arches).await?;
     Ok(Group { drivers, distros, kernels: row.kernels.clone(), arches, excludes: row.exclude.clone(), unlisted })
-}
-
-/// Options that narrow a project's matrix.
-struct Filter {
-    drivers: Vec<DriverSelector>,
-    kernels: Vec<KernelSelector>,
-    distros: Vec<DistroArg>,
-    arches: Vec<Arch>,
-}
-
-impl Filter {
-    fn of(select: &SelectArgs, kernels: Vec<KernelSelector>) -> Result<Self, Failure> {
-        if kernels.iter().any(|kernel| matches!(kernel, KernelSelector::Latest(_))) {
-            return Err(Failure::new(Exit::Usage, "`latest` cannot narrow a matrix").help("name the driver too (--driver), or put `latest` into the matrix"));
-        }
-        let drivers = select.drivers.iter().map(|text| driver_selector(text)).collect::<Result<_, _>>()?;
-        Ok(Self { drivers, kernels, distros: select.distros.clone(), arches: select.arches.clone() })
-    }
-
-    fn apply(&self, plan: &mut Plan) -> Result<(), Failure> {
-        let fits = |driver: &str, version: &str, distro: &str, release: &str, kernel: &KernelRelease, arch: &str| {
-            let Self { drivers, kernels, distros, arches } = self;
-            (drivers.is_empty() || drivers.iter().any(|d| d.driver.as_str() == driver && d.version.as_ref().is_none_or(|v| v.as_str() == version)))
-                && (kernels.is_empty() || kernels.iter().any(|k| k.matches(kernel)))
-                && (distros.is_empty() || distros.iter().any(|d| d.id == distro && d.release.as_deref().is_none_or(|r| r == release)))
-                && (arches.is_empty() || arches.iter().any(|a| a.oci() == arch))
-        };
-        plan.targets.retain(|target| {
-            let label = target.label();
-            fits(&label.driver, &label.version, &label.distro, &label.distro_release, &target.kernel.release, &label.arch)
-        });
-        plan.skipped.retain(|skipped| {
-            let label = &skipped.target;
-            label.kernel.parse().is_ok_and(|kernel| fits(&label.driver, &label.version, &label.distro, &label.distro_release, &kernel, &label.arch))
-        });
-        if plan.targets.is_empty() && plan.skipped.is_empty() {
-            return Err(Failure::new(Exit::Usage, "nothing in the project's matrix matches the options").help("see what there is: kmodforge plan"));
-        }
-        Ok(())
-    }
 }
 
 /// What the selected distributions publish for the selected architectures.

@@ -119,11 +119,6 @@ impl Fetcher {
 
 impl Copy {
     fn new(url: &str, headers: &HeaderMap, bytes: &[u8]) -> Self {
-        Self {
-            url: super::error::without_credentials(url),
-            validators: Validators::of(headers),
-            asked: env::now().as_secs(),
-            sha256: sha256(bytes),
-        }
+        Self { url: super::error::without_credentials(url), validators: Validators::of(headers), asked: env::now().as_secs(), sha256: sha256(bytes) }
     }
 }

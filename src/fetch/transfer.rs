@@ -84,7 +84,12 @@ impl Transfers {
     }
 
     /// Fetches something of any size into a file, unless it is what these conditions say; gives what the server says about it, and its SHA-256.
-    pub(super) async fn save_unless_unchanged(&self, request: &Request<'_>, conditions: &HeaderMap, path: &Path) -> Result<Option<(HeaderMap, String)>, FetchError> {
+    pub(super) async fn save_unless_unchanged(
+        &self,
+        request: &Request<'_>,
+        conditions: &HeaderMap,
+        path: &Path,
+    ) -> Result<Option<(HeaderMap, String)>, FetchError> {
         let mut attempt = 1;
         loop {
             match self.save_if(request.asked, conditions, None, path).await {

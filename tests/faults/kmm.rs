@@ -252,7 +252,7 @@ async fn kernels_come_from_the_nodes_of_a_cluster() {
 KERNEL          ARCH   NODES  SYSTEM                          DISTRO   NAMES
 6.1.0-56-amd64  amd64  2      Debian GNU/Linux 12 (bookworm)  debian   a, b
 6.1.0-55-amd64  amd64  1      Debian GNU/Linux 12 (bookworm)  debian   c
-5.10.109+       amd64  1      Debian GNU/Linux 12 (bookworm)  unknown  d
+5.10.109+       amd64  1      Debian GNU/Linux 12 (bookworm)  cos      d
 5.10.109        amd64  1      Debian GNU/Linux 12 (bookworm)  unknown  e
 
 "]]
@@ -271,7 +271,8 @@ warning: different kernels of nodes share the label value `5.10.109`: `5.10.109`
     for kernel in ["6.1.0-56-amd64", "6.1.0-55-amd64"] {
         assert!(planned.out.contains(&format!("--kernel={kernel}\"")), "{}", planned.out);
     }
-    assert!(planned.err.contains("left out: 5.10.109+: no distro profile recognises it (d)"), "{}", planned.err);
+    assert!(planned.err.contains("left out: 5.10.109+: no repository has the headers of kernels of `cos` (d)"), "{}", planned.err);
+    assert!(planned.err.contains("left out: 5.10.109: no distro profile recognises it (e)"), "{}", planned.err);
 }
 
 #[tokio::test(flavor = "multi_thread")]

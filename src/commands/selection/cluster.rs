@@ -1,9 +1,11 @@
 //! The kernels of a cluster's nodes.
 
+use super::unlisted;
 use crate::catalog::CatalogError;
-use crate::cli::ClusterArgs;
+use crate::cli::{ClusterArgs, SelectArgs};
 use crate::commands::session::Session;
 use crate::error::{Exit, Failure};
+use crate::kernel::KernelRelease;
 use crate::kernel_index::{Cluster, ClusterNode, ClusterRequest, read_nodes};
 use crate::kernel_selector::KernelSelector;
 use crate::ui::Ui;
@@ -27,24 +29,34 @@ pub async fn nodes(args: &ClusterArgs, ui: &Ui) -> Result<Cluster, Failure> {
     Ok(cluster)
 }
 
-/// The kernels of nodes. Where the distribution must be told from a kernel, those that no profile knows are told and left out.
+/// The kernels of nodes. Where the distribution must be told from a kernel, those that no profile knows are told and left out, and those whose headers
+/// no repository has, unless it is said where they are.
 ///
 /// # Errors
 /// When none is left, or several distributions have such a kernel.
-pub fn selectors(session: &Session, nodes: &[&ClusterNode], must_be_known: bool, ui: &Ui) -> Result<Vec<KernelSelector>, Failure> {
+pub fn selectors(session: &Session, nodes: &[&ClusterNode], select: &SelectArgs, ui: &Ui) -> Result<Vec<KernelSelector>, Failure> {
+    let must_be_known = select.distros.is_empty();
+    let must_be_published = must_be_known && select.headers_image.is_none() && select.os_version.is_none();
     let mut kernels: Vec<_> = nodes.iter().map(|node| node.kernel.clone()).collect();
     kernels.sort();
     kernels.dedup();
-    let mut selectors = Vec::new();
+    let (mut selectors, mut refused) = (Vec::new(), None);
+    let names = |kernel: &KernelRelease| some(&nodes.iter().filter(|node| node.kernel == *kernel).map(|node| node.name.as_str()).collect::<Vec<_>>());
     for kernel in kernels {
         match session.catalog.recognise(&kernel) {
             Err(CatalogError::NotRecognised { .. }) if must_be_known => {
-                let names: Vec<_> = nodes.iter().filter(|node| node.kernel == kernel).map(|node| node.name.as_str()).collect();
-                ui.note(&format!("left out: {kernel}: no distro profile recognises it ({})", some(&names)));
+                ui.note(&format!("left out: {kernel}: no distro profile recognises it ({})", names(&kernel)));
+            }
+            Ok(profile) if must_be_published && !profile.kernels.are_published() => {
+                ui.note(&format!("left out: {kernel}: no repository has the headers of kernels of `{}` ({})", profile.id, names(&kernel)));
+                refused = unlisted::refuse(profile).err();
             }
             Err(error) if must_be_known => return Err(error.into()),
             _ => selectors.push(KernelSelector::Exact(kernel)),
         }
+    }
+    if let (true, Some(refused)) = (selectors.is_empty(), refused) {
+        return Err(refused);
     }
     if selectors.is_empty() && !nodes.is_empty() {
         return Err(Failure::new(Exit::Failed, "no distro profile recognises a kernel of the cluster's nodes")

@@ -60,7 +60,7 @@ pub(super) async fn plan(session: &Session, select: &SelectArgs, file: &Path, ke
         tell(&found.module, &file, &driver.0, ui);
         let nodes = selected(&found.module, kernels.cluster);
         let mut selectors = kernels.named.to_vec();
-        selectors.extend(cluster::selectors(session, &nodes, select.distros.is_empty(), ui)?);
+        selectors.extend(cluster::selectors(session, &nodes, select, ui)?);
         if selectors.is_empty() {
             ui.note(&format!("Module `{}` selects no node", found.module.name()));
             continue;
