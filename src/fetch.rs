@@ -20,7 +20,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use sha2::{Digest as _, Sha256};
 use tempfile::NamedTempFile;
-use tokio::sync::{OwnedMutexGuard, Semaphore};
+use tokio::sync::{OwnedMutexGuard, Semaphore, SemaphorePermit};
 
 pub use self::bundled::{Download, Origin};
 pub use self::cached::Fetched;
@@ -221,9 +221,13 @@ impl Fetcher {
 
     /// Fetches into a file; gives its SHA-256.
     async fn save(&self, request: &Request<'_>, sha256: Option<&str>, path: &Path) -> Result<String, FetchError> {
-        // Never closed, so this cannot fail; without a permit the transfer would merely not be counted.
-        let _permit = self.limit.acquire().await.ok();
+        let _permit = self.permit().await;
         self.transfers.save(request, sha256, path).await
+    }
+
+    /// A place among the transfers. Never closed, so this cannot fail; without one the transfer would merely not be counted.
+    async fn permit(&self) -> Option<SemaphorePermit<'_>> {
+        self.limit.acquire().await.ok()
     }
 
     fn cached_file(&self, sha256: &str) -> PathBuf {

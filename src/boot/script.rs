@@ -8,7 +8,7 @@
 //! kmodforge: before 0                  the kernel's taint flags
 //! kmodforge: begin load v4l2loopback   a step begins
 //! kmodforge: said modprobe: ERROR: …   what its program printed
-//! kmodforge: asked ipt_tcp              the kernel asked for a module that is not there
+//! kmodforge: asked ipt_tcp             the kernel asked for a module that is not there
 //! kmodforge: end 1 load v4l2loopback   it ended with this exit status
 //! kmodforge: state v4l2loopback live   what /sys/module says; `absent` if nothing
 //! kmodforge: bound edu_driver 0000:00:02.0

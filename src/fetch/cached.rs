@@ -82,8 +82,7 @@ impl Fetcher {
             return Ok(Fetched { bytes: bytes.clone(), from_cache: true });
         }
         let conditions = copy.as_ref().map(|(about, _)| conditions(&about.validators)).unwrap_or_default();
-        // Never closed, so this cannot fail; without a permit the transfer would merely not be counted.
-        let _permit = self.limit.acquire().await.ok();
+        let _permit = self.permit().await;
         match (self.transfers.read(request, &conditions, LIMIT).await, copy) {
             (Ok(Answer::Content(headers, bytes)), _) => {
                 self.write_copy(&name, &Copy::new(url, &headers, &bytes), &bytes)?;

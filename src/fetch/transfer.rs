@@ -73,26 +73,23 @@ impl Transfers {
 
     /// Fetches something of any size into a file, and only if it is what was expected, where something is; gives its SHA-256.
     pub(super) async fn save(&self, request: &Request<'_>, sha256: Option<&str>, path: &Path) -> Result<String, FetchError> {
-        let mut attempt = 1;
-        loop {
-            match self.save_once(request.asked, sha256, path).await {
-                Ok(found) => return Ok(found),
-                Err(refusal) => self.wait(refusal, attempt).await.map_err(|problem| request.failed(problem, attempt))?,
-            }
-            attempt += 1;
+        match self.save_if(request, &HeaderMap::new(), sha256, path).await? {
+            Some((_, found)) => Ok(found),
+            None => Err(request.failed(Problem::Status(http::StatusCode::NOT_MODIFIED.as_u16()), 1)),
         }
     }
 
-    /// Fetches something of any size into a file, unless it is what these conditions say; gives what the server says about it, and its SHA-256.
-    pub(super) async fn save_unless_unchanged(
+    /// As [`Self::save`], unless it is what these conditions say; gives what the server says about it besides.
+    pub(super) async fn save_if(
         &self,
         request: &Request<'_>,
         conditions: &HeaderMap,
+        sha256: Option<&str>,
         path: &Path,
     ) -> Result<Option<(HeaderMap, String)>, FetchError> {
         let mut attempt = 1;
         loop {
-            match self.save_if(request.asked, conditions, None, path).await {
+            match self.save_once(request.asked, conditions, sha256, path).await {
                 Ok(saved) => return Ok(saved),
                 Err(refusal) => self.wait(refusal, attempt).await.map_err(|problem| request.failed(problem, attempt))?,
             }
@@ -130,15 +127,7 @@ impl Transfers {
         Ok(Answer::Content(headers, bytes))
     }
 
-    async fn save_once(&self, url: &str, sha256: Option<&str>, path: &Path) -> Result<String, Refusal> {
-        match self.save_if(url, &HeaderMap::new(), sha256, path).await? {
-            Some((_, found)) => Ok(found),
-            None => Err(Problem::Status(http::StatusCode::NOT_MODIFIED.as_u16()).into()),
-        }
-    }
-
-    /// None: it is what the conditions say.
-    async fn save_if(&self, url: &str, conditions: &HeaderMap, sha256: Option<&str>, path: &Path) -> Result<Option<(HeaderMap, String)>, Refusal> {
+    async fn save_once(&self, url: &str, conditions: &HeaderMap, sha256: Option<&str>, path: &Path) -> Result<Option<(HeaderMap, String)>, Refusal> {
         let response = self.answer(url, conditions).await?;
         if response.status() == http::StatusCode::NOT_MODIFIED {
             return Ok(None);

@@ -40,9 +40,8 @@ impl Fetcher {
             None => HeaderMap::new(),
         };
         let part = self.part("files")?;
-        // Never closed, so this cannot fail; without a permit the transfer would merely not be counted.
-        let _permit = self.limit.acquire().await.ok();
-        let saved = self.transfers.save_unless_unchanged(&request, &asked_with, part.path()).await?;
+        let _permit = self.permit().await;
+        let saved = self.transfers.save_if(&request, &asked_with, None, part.path()).await?;
         let Some((headers, sha256)) = saved else {
             return remembered.ok_or_else(|| request.failed(super::Problem::Status(304), 1));
         };

@@ -144,9 +144,12 @@ fn check_archives(checker: &Checker<'_>, trail: &Trail, archives: &Archives) -> 
 
 /// A path in a package or an archive that is named exactly.
 fn inner_path(checker: &Checker<'_>, trail: &Trail, path: &str) -> Result<(), ProfileError> {
-    checker.form(trail, path, ("a path in a package", "a relative path without `.`, `..`, empty parts and spaces"), |path| {
-        path.split('/').all(|part| !matches!(part, "" | "." | "..")) && !path.contains(|c: char| c.is_whitespace() || c.is_control() || "'\"\\$`".contains(c))
-    })
+    checker.form(trail, path, ("a path in a package", "a relative path without `.`, `..`, empty parts and spaces"), is_plain)
+}
+
+/// Whether a path leads straight down, and is one word in a shell.
+fn is_plain(path: &str) -> bool {
+    path.split('/').all(|part| !matches!(part, "" | "." | "..")) && !path.contains(|c: char| c.is_whitespace() || c.is_control() || "'\"\\$`".contains(c))
 }
 
 fn check_release(checker: &Checker<'_>, trail: &Trail, release: &Release, profile: &DistroProfile) -> Result<(), ProfileError> {
@@ -264,10 +267,7 @@ fn file_patterns(checker: &Checker<'_>, trail: &Trail, patterns: &[String]) -> R
     checker.unique(trail, None, "pattern", patterns.iter().map(String::as_str))?;
     for (index, pattern) in patterns.iter().enumerate() {
         let grammar = ("a pattern of files", "a relative path without `.`, `..`, empty parts and spaces");
-        checker.form(&trail.then(index), pattern, grammar, |pattern| {
-            pattern.split('/').all(|part| !matches!(part, "" | "." | ".."))
-                && !pattern.contains(|c: char| c.is_whitespace() || c.is_control() || "'\"\\$`".contains(c))
-        })?;
+        checker.form(&trail.then(index), pattern, grammar, is_plain)?;
     }
     Ok(())
 }
@@ -306,10 +306,8 @@ fn needs_placeholder(checker: &Checker<'_>, trail: &Trail, template: &str, name:
 }
 
 fn directory(checker: &Checker<'_>, trail: &Trail, value: &str) -> Result<(), ProfileError> {
-    checker.form(trail, value, ("a directory", "an absolute path without `.`, `..`, empty parts and spaces"), |path| {
-        path.strip_prefix('/').is_some_and(|rest| rest.split('/').all(|part| !matches!(part, "" | "." | "..")))
-            && !path.contains(|c: char| c.is_whitespace() || c.is_control() || "'\"\\$`".contains(c))
-    })
+    checker
+        .form(trail, value, ("a directory", "an absolute path without `.`, `..`, empty parts and spaces"), |path| path.strip_prefix('/').is_some_and(is_plain))
 }
 
 fn suite(checker: &Checker<'_>, trail: &Trail, value: &str) -> Result<(), ProfileError> {
